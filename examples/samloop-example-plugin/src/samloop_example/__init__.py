@@ -1,0 +1,1 @@
+"""A source, a rule, a suite and a teacher for samloop."""

@@ -1,0 +1,1 @@
+"""Adapters: registry, gate, and what is in service."""

@@ -1,0 +1,118 @@
+"""An adapter's folder: content-addressed, with a manifest that says what it is made of and where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from samloop.errors import ModelError
+from samloop.files import sha256_file, whole_folder, write_json
+
+MANIFEST: Final = "manifest.json"
+WEIGHTS: Final = ".safetensors"
+BESIDE_WEIGHTS: Final = (".json", ".md", ".txt", ".jinja")
+"""What may lie beside the weights. Anything else is refused: a pickle can run code when it is loaded."""
+
+ID_DIGITS: Final = 12
+"""Hex digits of an adapter id: 48 bits, far more than any registry needs, and short enough to type."""
+
+_LARGEST_HEADER_BYTES: Final = 100_000_000
+"""The safetensors format's own bound on its header."""
+
+
+def adapter_files(folder: Path) -> list[Path]:
+    """The files of the adapter in `folder`, sorted; its weights are whole safetensors files.
+
+    Raises:
+        ModelError: there is no such folder, it has no weights, or holds something else.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"expected an adapter folder at {folder}, found none; train again")
+    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    for path in files:
+        if not path.is_file() or path.is_symlink() or path.suffix not in (WEIGHTS, *BESIDE_WEIGHTS):
+            raise ModelError(
+                f"expected safetensors weights and JSON in the adapter folder {folder}, got '{path.name}'; weights "
+                "in other formats can run code and are not taken: save them as safetensors"
+            )
+    weights = [path for path in files if path.suffix == WEIGHTS]
+    if not weights:
+        raise ModelError(f"the adapter folder {folder} holds no {WEIGHTS} file; take a whole copy of it")
+    for path in weights:
+        check_safetensors(path)
+    return files
+
+
+def check_safetensors(path: Path) -> None:
+    """See that the file is as long as its header says.
+
+    Raises:
+        ModelError: it is not a safetensors file, or cut off.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            if not 2 <= length <= min(_LARGEST_HEADER_BYTES, size - 8):
+                raise ValueError("header length")
+            header = orjson.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            if 8 + length + max(ends, default=0) != size:
+                raise ValueError("data length")
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+            raise ModelError(f"{path} is not a whole safetensors file; take a whole copy of it") from None
+
+
+def adapter_id(files: list[Path]) -> str:
+    """ "ad-" and the first hex digits of the weights' SHA-256; of the list of them, where there are several."""
+    digests = [sha256_file(path) for path in files if path.suffix == WEIGHTS]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return f"ad-{whole[:ID_DIGITS]}"
+
+
+def copy_adapter(files: list[Path], target: Path, lineage: Mapping[str, Any]) -> None:
+    """Make the adapter appear at `target`, whole and private, with its manifest; one that is there is kept."""
+    with whole_folder(target) as folder:
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
+            (folder / path.name).chmod(0o600)
+        copies = sorted(folder.iterdir())
+        hashes = {path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for path in copies}
+        write_json(folder / MANIFEST, {"adapter_id": target.name, **lineage, "files": hashes})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a registered adapter.
+
+    Raises:
+        ModelError: it is missing or broken.
+    """
+    try:
+        manifest = orjson.loads((folder / MANIFEST).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        raise ModelError(
+            f"the adapter {folder.name} has no manifest that can be read in {folder}; register its run again"
+        ) from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ModelError(f"the manifest in {folder} lists no files; register the adapter's run again")
+    return manifest
+
+
+def damage(folder: Path) -> list[str]:
+    """What is wrong with a registered adapter's files, one sentence each; none: they are as they were made."""
+    try:
+        expected = read_manifest(folder)["files"]
+        present = {path.name for path in adapter_files(folder)}
+    except ModelError as error:
+        return [str(error)]
+    found = [f"{name} is missing from {folder}" for name in sorted(expected.keys() - present)]
+    found += [f"{name} in {folder} does not belong to the adapter" for name in sorted(present - expected.keys())]
+    for name in sorted(expected.keys() & present):
+        if sha256_file(folder / name) != expected[name]["sha256"]:
+            found.append(f"{name} in {folder} was changed: its SHA-256 is not that of the manifest")
+    return found

@@ -1,0 +1,135 @@
+"""`samloop runs`: training runs, past and present."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from samloop.cli import train
+from samloop.cli.output import duration, figure, shorten
+from samloop.cli.prepare import when
+from samloop.cli.progress import stages
+from samloop.cli.session import Session
+from samloop.errors import InputError
+
+app = typer.Typer(
+    rich_markup_mode=None, add_completion=False, help="List training runs, show one, follow it, or plot its losses."
+)
+
+FOLLOW_SECONDS: Final = 0.5
+"""How often a followed run is looked at; metric lines come every few seconds."""
+
+GOING_ON: Final = ("pending", "training", "paused")
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="An id, its beginning, or 'latest'.")]
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List training runs, newest first."""
+    session: Session = ctx.obj
+    with session.context() as context:
+        found = [_plain(run) for run in context.store.list_runs()]
+
+    def show_all() -> None:
+        if not found:
+            session.out.line("No run yet; 'samloop train' starts one.")
+            return
+        rows = [
+            (
+                run["run_id"],
+                run["state"],
+                when(run["created_at"]),
+                f"{shorten(run['base'].rpartition('/')[2], 24)} on {run['backend']}",
+                figure(run["validation_loss"]),
+            )
+            for run in found
+        ]
+        session.out.table(["run", "state", "started", "base", ">valid. loss"], rows)
+
+    session.out.result(found, show_all)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    run: RunArgument = "latest",
+    follow: Annotated[bool, typer.Option("--follow", help="Stay until the run ends.")] = False,
+) -> None:
+    """Show one run: its state, its figures, its adapter."""
+    session: Session = ctx.obj
+    with session.context() as context:
+        record = _find(context.store, run)
+        if follow:
+            with stages(session.out) as tell:
+                while record["state"] in GOING_ON:
+                    for line in _metrics(record)[-1:]:
+                        tell("train", line)
+                    time.sleep(FOLLOW_SECONDS)
+                    record = context.store.get_run(record["run_id"])
+    data = {**_plain(record), "metrics": _metrics(record)}
+
+    def show_run() -> None:
+        train.show(session.out, data)
+        started, finished = record.get("started_at"), record.get("finished_at")
+        session.out.pairs(
+            {
+                "base": f"{record['base']} on {record['backend']}",
+                "dataset": record["dataset_digest"][:16],
+                "started": when(started) if started else None,
+                "took": duration(finished - started) if started and finished else None,
+                "error": record.get("error"),
+            }
+        )
+
+    session.out.result(data, show_run)
+
+
+@app.command()
+def plot(
+    ctx: typer.Context,
+    run: RunArgument = "latest",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: in the run's folder.")
+    ] = None,
+) -> None:
+    """Draw the losses of a run as a picture (PNG)."""
+    session: Session = ctx.obj
+    with session.context() as context:
+        record = _find(context.store, run)
+    metrics = _metrics(record)
+    if not metrics:
+        raise InputError(f"{record['run_id']} has no metrics yet, so there is nothing to draw")
+    from samloop.train.plot import plot_loss
+
+    target = output or Path(record["path"]) / "loss.png"
+    plot_loss(metrics, target, title=record["run_id"])
+    session.out.result({"run_id": record["run_id"], "path": str(target)}, lambda: session.out.line(f"Wrote {target}"))
+
+
+def _find(store: Any, run: str) -> dict[str, Any]:
+    if run == "latest":
+        newest: list[dict[str, Any]] = store.list_runs(limit=1)
+        if not newest:
+            raise InputError("there is no run yet; 'samloop train' starts one")
+        return newest[0]
+    found: dict[str, Any] = store.get_run(run)
+    return found
+
+
+def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A run in the shape of `train`: {run_id, state, steps, loss, …}, and what the store knows besides."""
+    result = record.get("result") or {}
+    names = ("steps", "loss", "validation_loss", "tokens_per_second", "peak_memory_bytes", "adapter", "curve")
+    kept = {name: value for name, value in record.items() if name not in ("recipe", "result", "metrics")}
+    return {**kept, **{name: result.get(name) for name in names}}
+
+
+def _metrics(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from samloop.train.metrics import read_metrics
+
+    return read_metrics(Path(record["path"]) / "metrics.jsonl") if record.get("path") else []

@@ -1,0 +1,1 @@
+"""From raw examples to judged ones: normalise, redact, validate, classify, score, deduplicate."""

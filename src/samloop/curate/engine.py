@@ -1,0 +1,208 @@
+"""The curator: examples in, judged rows out. One code for a single captured chat and for millions of lines.
+
+Order: normalise → redact → validate → classify → grade → score → state. Exact duplicates share an id, so that the
+store keeps one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from samloop.curate.batch import Columns, cleaned
+from samloop.curate.domain import classified
+from samloop.curate.quality import Findings, features
+from samloop.curate.redact import redact
+from samloop.curate.settings import chosen_rules
+from samloop.errors import PluginError
+from samloop.example import ID_LENGTH, Example, content_hash, input_hash, to_json
+from samloop.protocols import Finding, Rule
+from samloop.recipe import Curate
+from samloop.text.patterns import Redactor
+from samloop.text.rubric import rubric_named
+
+REVIEWING_SOURCES: Final = frozenset({"manual"})
+"""Sources whose records a person has made by hand, so that their word on reviews is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """What curation made of a batch.
+
+    Attributes:
+        rows: one per example, in order; keys are the columns of training_examples, JSON columns as text.
+        log: one entry per flag or reject of each distinct example: example_id, rule, outcome, measure, reason.
+        redacted: how many values of each type were taken out.
+    """
+
+    rows: list[dict[str, Any]]
+    log: list[dict[str, Any]] = field(default_factory=list)
+    redacted: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The columns that judging a batch yields."""
+
+    findings: Findings
+    features: Mapping[str, np.ndarray]
+    score: np.ndarray
+    tier: np.ndarray
+    rejects: list[tuple[str, np.ndarray]]
+
+
+class Curator:
+    """Judges examples by the recipe.
+
+    Args:
+        settings: the recipe's section ``curate``.
+        review_sources: names of sources whose examples a person shall see first.
+
+    Raises:
+        RecipeError: the rubric, a rule or an option is unknown, or a value does not fit.
+        PluginError: a rule cannot be loaded.
+    """
+
+    def __init__(self, settings: Curate, *, review_sources: frozenset[str] = frozenset()) -> None:
+        self.settings = settings
+        self.review_sources = review_sources
+        self.rubric = rubric_named(settings.rubric)
+        self.rules = chosen_rules(settings.rules, self.rubric)
+        self.redactor = Redactor(settings.redact.names) if settings.redact.enabled else None
+
+    def curate(self, examples: Sequence[Example]) -> Curated:
+        """Judge `examples`; one row each, in order. What they say about their own state is ignored.
+
+        Raises:
+            PluginError: a rule answered with something other than a `Finding` on this batch.
+        """
+        if not examples:
+            return Curated([])
+        columns, judged = self._judge(examples)
+        state, reason = self._states(columns, judged)
+        rows = _rows(columns, judged, state, reason)
+        return Curated(rows, _log(rows, judged), columns.redacted)
+
+    def explain(self, example: Example) -> list[tuple[str, float]]:
+        """The terms of the example's score under this recipe, base first; they sum to the score."""
+        _, judged = self._judge([example])
+        return self.rubric.terms_of(judged.features)
+
+    def _judge(self, examples: Sequence[Example]) -> tuple[Columns, _Judged]:
+        columns = cleaned(examples, REVIEWING_SOURCES.__contains__)
+        if self.redactor is not None:
+            redact(columns, self.redactor)
+        batch, n = columns.to_batch(), len(columns)
+        findings = {name: _found(c.rule, c.options, batch) for name, c in self.rules.items()}
+        domain, complexity = classified(batch)
+        measured = features(columns, batch, findings, domain, complexity, self.rubric)
+        score = self.rubric.score(measured, n)
+        rejects = [(rule.reason, hit) for rule, hit, _ in findings.values() if rule.outcome == "reject"]
+        rejects += self.rubric.rejected(measured, n)
+        rejects.append((f"score below {self.settings.reject_below:g}", score < self.settings.reject_below))
+        return columns, _Judged(findings, measured, score, self.rubric.tier(score), rejects)
+
+    def _states(self, columns: Columns, judged: _Judged) -> tuple[list[str], list[str | None]]:
+        """State and reason of each example; the first condition that holds decides."""
+        n, bronze = len(columns), self.rubric.tiers[2]
+        doubts = [
+            (rule.reason, hit) for rule, hit, _ in judged.findings.values() if rule.outcome == "flag" and rule.doubt
+        ]
+        doubts.append((f"score below {bronze:g} (unverified)", judged.tier == "unverified"))
+        if self.review_sources:
+            set_to = np.isin(judged.features["source"], sorted(self.review_sources))
+            doubts.append(("its source is set to be reviewed", set_to))
+        state, reason = ["accepted"] * n, [None] * n
+        for name, conditions in (("review", doubts), ("rejected", judged.rejects)):
+            for text, hit in reversed(conditions):
+                for i in np.flatnonzero(hit):
+                    state[i], reason[i] = name, text  # type: ignore[call-overload]
+        return state, reason  # type: ignore[return-value]
+
+
+def _found(rule: Rule, options: Mapping[str, Any], batch: pa.RecordBatch) -> tuple[Rule, np.ndarray, np.ndarray]:
+    found, n = rule(batch, **options), batch.num_rows
+    if not isinstance(found, Finding) or len(found.hit) != n or len(found.measure) != n or found.hit.null_count:
+        raise PluginError(f"the rule '{rule.rule_name}' must return a Finding of {n} entries without nulls in hit")
+    hit = np.asarray(found.hit.to_numpy(zero_copy_only=False), dtype=bool)
+    return rule, hit, np.asarray(found.measure.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _flags(findings: Findings, n: int) -> list[list[dict[str, Any]]]:
+    flags: list[list[dict[str, Any]]] = [[] for _ in range(n)]
+    for name, (rule, hit, measure) in findings.items():
+        for i in np.flatnonzero(hit):
+            flags[i].append({"rule": name, "outcome": rule.outcome, "measure": round(float(measure[i]), 4)})
+    return flags
+
+
+def _rows(columns: Columns, judged: _Judged, state: list[str], reason: list[str | None]) -> list[dict[str, Any]]:
+    c, flags = columns, _flags(judged.findings, len(columns))
+    domain, complexity = judged.features["domain"].tolist(), judged.features["complexity"].tolist()
+    score, tier = judged.score.tolist(), judged.tier.tolist()
+    rows = []
+    for i, example in enumerate(c.examples):
+        history = c.history[i]
+        asked, answered, rejected = c.input_text[i], c.output_text[i], c.rejected_output[i]
+        whole = content_hash(c.system_prompt[i], c.context[i], history, asked, answered, rejected)
+        rows.append(
+            {
+                "id": whole[:ID_LENGTH],
+                "source": example.source,
+                "format": example.format,
+                "input_text": asked,
+                "output_text": answered,
+                "system_prompt": c.system_prompt[i],
+                "context": c.context[i],
+                "rejected_output": rejected,
+                "preference_reason": c.preference_reason[i],
+                "conversation_history": to_json(history) if history else "[]",
+                "metadata": c.metadata_json[i],
+                "domain": domain[i],
+                "complexity": complexity[i],
+                "quality_score": score[i],
+                "quality_tier": tier[i],
+                "created_at": example.created_at,
+                "updated_at": example.updated_at,
+                "source_id": c.source_id[i],
+                "parent_id": example.parent_id,
+                "group_key": c.group_key[i],
+                "licence": example.licence,
+                "language": example.language,
+                "content_hash": whole,
+                "input_hash": input_hash(history, asked),
+                "state": state[i],
+                "reason": reason[i],
+                "flags": to_json(flags[i]) if flags[i] else "[]",
+                "weight": example.weight,
+                "validated": True,
+                "used_in_training": False,
+                "training_run_id": None,
+            }
+        )
+    return rows
+
+
+def _log(rows: list[dict[str, Any]], judged: _Judged) -> list[dict[str, Any]]:
+    first: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        first.setdefault(row["id"], i)
+    log: list[dict[str, Any]] = []
+
+    def add(hit: np.ndarray, rule: str, outcome: str, measure: np.ndarray, reason: str) -> None:
+        for i in np.flatnonzero(hit):
+            if first[rows[i]["id"]] == i:
+                value = round(float(measure[i]), 4)
+                entry = {"example_id": rows[i]["id"], "rule": rule, "outcome": outcome, "measure": value}
+                log.append({**entry, "reason": reason})
+
+    for name, (rule, hit, measure) in judged.findings.items():
+        add(hit, name, rule.outcome, measure, rule.reason)
+    rules_that_reject = sum(rule.outcome == "reject" for rule, _, _ in judged.findings.values())
+    for reason, hit in judged.rejects[rules_that_reject:]:
+        add(hit, "score", "reject", judged.score, reason)
+    return log

@@ -1,0 +1,110 @@
+"""Measurements that several rules share, on Arrow columns: lengths, heads and tails, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from samloop.protocols import Finding
+
+TEXTS = ("input_text", "output_text", "system_prompt", "context", "rejected_output")
+
+
+def finding(hit: np.ndarray, measure: np.ndarray) -> Finding:
+    """A `Finding` from numpy columns."""
+    return Finding(pa.array(hit.astype(bool)), pa.array(measure.astype(np.float64)))
+
+
+def characters(column: pa.Array) -> np.ndarray:
+    """Length of each text in characters; 0 where there is none."""
+    return _filled(pc.utf8_length(column))
+
+
+def _filled(column: pa.Array) -> np.ndarray:
+    """A numeric or boolean column as numpy, null as 0 or false."""
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(0).cast(column.type))
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def non_ascii(column: pa.Array) -> np.ndarray:
+    """Boolean column: where a text has characters outside ASCII."""
+    return _filled(pc.not_equal(pc.binary_length(column), pc.utf8_length(column)))
+
+
+def summed(per_turn: np.ndarray, history: pa.Array) -> np.ndarray:
+    """The sum over each example's turns of a number per turn."""
+    total = np.concatenate([[0], np.cumsum(per_turn)])
+    offsets = np.asarray(history.offsets)
+    return np.asarray(total[offsets[1:] - offsets[0]] - total[offsets[:-1] - offsets[0]])
+
+
+def turns(batch: pa.RecordBatch) -> np.ndarray:
+    """Number of earlier turns."""
+    return np.diff(np.asarray(batch.column("conversation_history").offsets))
+
+
+def all_characters(batch: pa.RecordBatch) -> np.ndarray:
+    """Length of each example in characters: all its fields and earlier turns."""
+    total = np.zeros(batch.num_rows, dtype=np.int64)
+    for name in TEXTS:
+        column = batch.column(name)
+        if column.null_count < len(column):
+            total += characters(column)
+    history = batch.column("conversation_history")
+    contents = history.flatten().field("content")
+    return total + summed(characters(contents), history) if len(contents) else total
+
+
+def matches(column: pa.Array, pattern: str, among: np.ndarray | None = None) -> np.ndarray:
+    """Boolean column: where an RE2 expression matches; false where there is no text.
+
+    Args:
+        among: where to look; elsewhere it is false. None: everywhere.
+    """
+    if among is not None:
+        found = np.zeros(len(column), dtype=bool)
+        if among.any():
+            found[among] = matches(column.filter(pa.array(among)), pattern)
+        return found
+    if column.null_count == len(column):
+        return np.zeros(len(column), dtype=bool)
+    return _filled(pc.match_substring_regex(column, pattern))
+
+
+def counts(column: pa.Array, pattern: str) -> np.ndarray:
+    """How often an RE2 expression matches, without overlap."""
+    return _filled(pc.count_substring_regex(column, pattern)).astype(np.int64)
+
+
+def fences(column: pa.Array) -> np.ndarray:
+    """How many code fences (```) stand in each text."""
+    found = matches(column, "```")
+    out = np.zeros(len(column), dtype=np.int64)
+    if found.any():
+        out[found] = _filled(pc.count_substring(column.filter(pa.array(found)), "```"))
+    return out
+
+
+def head(column: pa.Array, count: int) -> pa.Array:
+    """The first `count` characters of each text."""
+    return pc.utf8_slice_codeunits(column, 0, count)
+
+
+def where(hit: np.ndarray, measure: Callable[[int], float], n: int) -> np.ndarray:
+    """A measurement per row, taken only where `hit`; 0 elsewhere."""
+    out = np.zeros(n, dtype=np.float64)
+    for i in np.flatnonzero(hit):
+        out[i] = measure(int(i))
+    return out
+
+
+def equals(column: pa.Array, values: Sequence[str]) -> np.ndarray:
+    """Boolean column: where the text is one of `values`."""
+    found = np.zeros(len(column), dtype=bool)
+    for value in values:
+        found |= _filled(pc.equal(column, value))
+    return found

@@ -1,0 +1,196 @@
+"""Rules that flag an answer whose form is broken: cut off, unbalanced, repetitive, an echo of the prompt."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+
+from samloop.curate.measure import equals, fences, finding, where
+from samloop.protocols import Finding, rule
+
+_END_CHARACTERS = 160
+_CLOSED = frozenset(".!?。！？`}>)]\"'”’*|_;0123456789")
+_ELLIPSIS = re.compile(r"(?:[^.\s]|[.!?] )(?:\.\.\.|…)(?:<\|\w{1,20}\|>)?$|[^.]…$")
+_DANGLING = re.compile(
+    r"\b(?:the|a|an|of|and|or|to|with|for|in|on|by|from|that|which|is|are|was|as|at|into|than|its|their)$",
+    re.IGNORECASE,
+)
+_OPEN_END = re.compile(r"(?:[\w)\"'\]],|[^:;=8xX\-(]\(|\w ?\{|\w ?\[)$")
+_SIGN_OFF = re.compile(
+    r"(?:^|\n)(?:best|kind|warm|many|yours|sincerely|regards|cheers|thanks|thank you|love|with)[ \w]{0,24},$",
+    re.IGNORECASE,
+)
+_PROGRAM = re.compile(r"[{};=<>]|://")
+_SENTENCE_END = re.compile(r"""[.!?。！？]["'”’)\]*_]{0,3}\s.{20}""", re.DOTALL)
+_PROSE_WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)?")
+_NOT_PROSE = re.compile(r"^\s*(?:[-*+•>|#]|[0-9]+[.)]|[A-Za-z-]+:\s)|[{}=<>|\\_`@#]|\w\(|://|\)$")
+
+
+@rule("incomplete", outcome="flag", reason="answer is cut off")
+def incomplete(batch: pa.RecordBatch, *, prose_characters: int = 200) -> Finding:
+    """The answer stops in the middle. Measure: how many of these signs it shows.
+
+    It ends with "…" or "..." after a word; it ends with a comma or an opening bracket; it ends with a word that
+    cannot end a sentence ("the", "of", "and"); or it is prose of at least `prose_characters` whose other sentences
+    are closed, and whose last line has five words and no closing mark. Labels, titles, commit subjects, lists,
+    tables and code do not end with a full stop and are left alone.
+    """
+    signs = np.zeros(batch.num_rows)
+    by_program = equals(batch.column("source"), ["git_commits", "code_patterns"])
+    for i, text in enumerate(batch.column("output_text").to_pylist()):
+        if text and (text[-1] not in _CLOSED or text.endswith(("...", "|>"))):
+            signs[i] = _open_signs(text.rstrip(), 0 if by_program[i] else prose_characters)
+    return finding(signs > 0, signs)
+
+
+def _open_signs(text: str, prose_characters: int) -> int:
+    """How many signs of a cut `text` shows; sentences without an end are looked for if `prose_characters` is "
+    "not 0."""
+    end = text[-_END_CHARACTERS:]
+    dangling = len(text) >= 40 and _DANGLING.search(end) is not None and not _PROGRAM.search(end)
+    open_end = len(text) >= 20 and _OPEN_END.search(end) is not None and not _SIGN_OFF.search(end)
+    prose = prose_characters and len(text) >= prose_characters and end[-1:].islower() and not dangling
+    return (_ELLIPSIS.search(end) is not None) + dangling + open_end + bool(prose and _stops_in_prose(text))
+
+
+def _stops_in_prose(text: str) -> bool:
+    """Whether the last line reads as a sentence without an end, in a text whose other sentences have one."""
+    last = text[max(text.rfind("\n") + 1, len(text) - 400) :]
+    if _NOT_PROSE.search(last) or "```" in text:
+        return False
+    return len(_PROSE_WORD.findall(last)) >= 5 and _SENTENCE_END.search(text[-4000:]) is not None
+
+
+_BRACKET_SUM = np.zeros(256, dtype=np.int64)
+for _place, _pair in enumerate(("()", "[]", "{}")):
+    _BRACKET_SUM[ord(_pair[0])], _BRACKET_SUM[ord(_pair[1])] = 1 << (20 * _place), -(1 << (20 * _place))
+
+_HARMLESS = re.compile(
+    r"""(?m)"(?:[^"\\\n]|\\.){0,200}"|'(?:[^'\\\n]|\\.){0,8}'|`[^`\n]{0,200}`|\\."""  # quoted, escaped
+    r"""|^\s*(?:[0-9]{1,3}|[A-Za-z]|[ivxIVX]{1,5})\)|\s(?:[0-9]{1,2}|[a-zA-Z])\)\s"""  # 1) or a) of a list
+    r"""|(?:^|\s)[:;]['\-]?[()\[\]]|/(?:[^/\n\\ ]|\\.){1,80}/"""  # smileys, regular expressions
+    r"""|[\[(]\s*-?[\w.∞]{1,20}\s*,\s*-?[\w.∞]{1,20}\s*[\])]|(?m:#.*$|//.*$)"""  # half-open intervals, comments
+)
+
+
+@rule("unbalanced", outcome="flag", reason="brackets or code fences are not closed")
+def unbalanced(batch: pa.RecordBatch) -> Finding:
+    """Brackets or code fences of the answer are not closed. Measure: how many are left over.
+
+    Fences count in any text. Brackets count where more are opened than closed, after quoted text, list markers
+    such as "1)", smileys, half-open intervals and comments are set aside; one that was closed without being opened
+    is a matter of style (``case x)`` of a shell).
+    """
+    column = batch.column("output_text")
+    left = where(_bracket_sums(column) != 0, lambda i: _left_open(column[i].as_py()), len(column))
+    measure = left + fences(column) % 2
+    return finding(measure > 0, measure)
+
+
+def _bracket_sums(column: pa.Array) -> np.ndarray:
+    """Openings minus closings of the three kinds of brackets, packed into one number; 0: all balanced."""
+    _, offsets, data = column.buffers()
+    if data is None:
+        return np.zeros(len(column), dtype=np.int64)
+    bounds = np.frombuffer(offsets, dtype=np.int64)[column.offset : column.offset + len(column) + 1]
+    raw = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
+    places = np.flatnonzero(_IS_BRACKET[raw])
+    total = np.concatenate([[0], np.cumsum(_BRACKET_SUM[raw[places]])])
+    at = np.searchsorted(places, bounds - bounds[0])
+    return np.diff(total[at])
+
+
+_IS_BRACKET = _BRACKET_SUM != 0
+
+
+def _left_open(text: str) -> int:
+    """How many brackets stay open when quoted and conventional ones are set aside; 0 where the plain text has none.
+
+    A bracket must be left open in the text as it stands and in the text without its harmless parts, because taking
+    out a part can break a pair.
+    """
+    if all(text.count(opening) <= text.count(closing) for opening, closing in ("()", "[]", "{}")):
+        return 0
+    plain = _HARMLESS.sub(" ", text)
+    return sum(max(0, min(t.count(pair[0]) - t.count(pair[1]) for t in (text, plain))) for pair in ("()", "[]", "{}"))
+
+
+@rule("echo", outcome="flag", reason="answer repeats the prompt")
+def echo(batch: pa.RecordBatch, *, characters: int = 20, share: float = 0.1) -> Finding:
+    """The answer begins with the whole prompt. Measure: the prompt's share of the answer.
+
+    Prompts under `characters` do not count ("Hello" may be answered with "Hello!"), nor a share below `share`,
+    where the answer restates a question before a long reply.
+    """
+    asked, answered = batch.column("input_text").to_pylist(), batch.column("output_text").to_pylist()
+    measure = np.zeros(batch.num_rows)
+    for i, (prompt, answer) in enumerate(zip(asked, answered, strict=True)):
+        if len(prompt) >= characters and answer[:8].lower() == prompt[:8].lower():
+            same = answer[: len(prompt)].casefold() == prompt.casefold()
+            measure[i] = len(prompt) / len(answer) if same else 0.0
+    return finding(measure > share, measure)
+
+
+@rule("near_identical_pair", outcome="flag", reason="chosen and rejected answer hardly differ")
+def near_identical_pair(batch: pa.RecordBatch, *, share: float = 0.95, words: int = 8) -> Finding:
+    """The two answers of a dpo example share more than `share` of their words. Measure: words in common (with
+    their number) over words in all. Answers under `words` words are left alone: there one word is the difference."""
+    pair = np.flatnonzero(equals(batch.column("format"), ["dpo"]))
+    measure = np.zeros(batch.num_rows)
+    for i in pair:
+        chosen = batch.column("output_text")[i].as_py().split()
+        rejected = (batch.column("rejected_output")[i].as_py() or "").split()
+        if len(chosen) >= words:
+            common: int = (Counter(chosen) & Counter(rejected)).total()
+            measure[i] = common / (len(chosen) + len(rejected) - common)
+    return finding((measure > share) & (measure < 1), measure)
+
+
+COMPRESSIBLE = 0.75
+"""A text that LZ4 cannot bring below this share of its bytes holds no repetition near 30 %: what repeats would cost
+it three bytes per run. Measured on instruction data; the exact count is only taken below it."""
+
+
+@rule("repetition", outcome="flag", reason="answer repeats itself")
+def repetition(batch: pa.RecordBatch, *, share: float = 0.3, ngram: int = 10) -> Finding:
+    """The answer repeats itself. Measure: the share of its words that lie in an n-gram seen before.
+
+    Words are runs of letters and digits with a letter, and single ideographs, so that tables of numbers, rules and
+    indentation do not count, and sentences after one pattern share no ten words in a row. Answers under 30 words
+    are left alone. 30 % is the contract's; over 40 % the rubrics take off more.
+    """
+    column = batch.column("output_text")
+    lz4 = pa.Codec("lz4_raw")
+    measure = np.zeros(batch.num_rows)
+    for i, text in enumerate(column.to_pylist()):
+        raw = text.encode()
+        if len(raw) >= 90 and lz4.compress(raw).size < COMPRESSIBLE * len(raw):
+            measure[i] = repeated_share(text, ngram)
+    return finding(measure > share, measure)
+
+
+_TOKEN = re.compile(r"[^\W\d_㐀-䶿一-鿿぀-ヿ][\w']*|[㐀-䶿一-鿿぀-ヿ]|[+\-*/%=<>!&|^]+")
+
+
+def repeated_share(text: str, ngram: int, least_words: int = 30) -> float:
+    """The share of words of `text` covered by n-grams that occurred before; 0 under `least_words` words.
+
+    Operators are tokens of an n-gram, so that ``a + b`` and ``a - b`` differ, but are not counted as words.
+    """
+    tokens: list[str] = _TOKEN.findall(text.lower())
+    words = sum(token[0].isalpha() for token in tokens)
+    if words < least_words:
+        return 0.0
+    seen: set[int] = set()
+    covered, covered_to = 0, 0
+    for i, gram in enumerate(zip(*(tokens[k:] for k in range(ngram)), strict=False)):
+        key = hash(gram)
+        if key in seen:
+            covered += sum(token[0].isalpha() for token in tokens[max(i, covered_to) : i + ngram])
+            covered_to = i + ngram
+        else:
+            seen.add(key)
+    return covered / words

@@ -1,0 +1,29 @@
+"""What suites share: the nats of answers, and which items belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from samloop.protocols import Model
+from samloop.text.template import Encoded
+
+
+def answer_nats(model: Model, encoded: Sequence[Encoded]) -> list[float]:
+    """For each conversation the negative log-probability, in nats, of its answer tokens, end of turn included.
+
+    All go to the model in one call; a backend batches them by length.
+    """
+    logprobs = model.logprobs([one.ids.tolist() for one in encoded])
+    return [
+        -float(np.asarray(found, dtype=np.float64)[one.trainable[1:]].sum())
+        for one, found in zip(encoded, logprobs, strict=True)
+    ]
+
+
+def group_of(item: Mapping[str, Any]) -> str:
+    """What an item is not independent of: its conversation, document or wording; else the item alone."""
+    metadata = item.get("metadata") or {}
+    return str(item.get("wording") or metadata.get("group_key") or item.get("group_key") or item["id"])

@@ -1,0 +1,129 @@
+"""Grade the base and adapters on the same items, on one loaded copy of the weights."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from samloop import plugins
+from samloop.errors import InputError
+from samloop.evaluate.job import BASE, EvaluateJob
+from samloop.protocols import AdapterRef, Model, Score
+from samloop.text.template import encode_prompt
+
+Item = Mapping[str, Any]
+OnMetric = Callable[[dict[str, Any]], None]
+
+
+def evaluate(
+    model: Model, targets: Sequence[str | None], suites: Mapping[str, Sequence[Item]], on_metric: OnMetric
+) -> dict[str | None, list[Score]]:
+    """The scores of each target on the items of each suite.
+
+    Args:
+        targets: names of adapters the model was loaded with; None is the bare base.
+        suites: items by the name of a suite plug-in.
+        on_metric: called after each suite with {target, suite, done, total, items, seconds}.
+
+    Raises:
+        PluginError: there is no such suite.
+        InputError: an item does not fit its suite.
+    """
+    graders = {name: plugins.load("suites", name) for name in suites}
+    scores: dict[str | None, list[Score]] = {target: [] for target in targets}
+    pairs = list(itertools.product(scores, suites))
+    for done, (target, name) in enumerate(pairs, start=1):
+        started = time.perf_counter()
+        model.use(target)
+        scores[target] += graders[name](model, suites[name])
+        on_metric(
+            {
+                "target": target or BASE,
+                "suite": name,
+                "done": done,
+                "total": len(pairs),
+                "items": len(suites[name]),
+                "seconds": time.perf_counter() - started,
+            }
+        )
+    return scores
+
+
+def run(
+    job: EvaluateJob,
+    folder: Path,  # noqa: ARG001  every job is run on a folder; this one keeps nothing there
+    on_metric: OnMetric,
+    load: Callable[[Path, Sequence[AdapterRef]], Model],
+) -> dict[str, Any]:
+    """Do an evaluation job.
+
+    Args:
+        load: gives the model at a folder with adapters; rooms on one floor do not know each other.
+
+    Returns:
+        JSON-ready {"scores": {target: [score]}, "samples": [{id, question, expected, answers: {target: text}}]}.
+
+    Raises:
+        InputError: a file of items is missing, empty or broken.
+        ModelError: the base or an adapter cannot be loaded.
+        PluginError: there is no such suite.
+    """
+    suites = {name: read_items(path) for name, path in job.suites.items()}
+    samples = read_items(job.samples) if job.samples else []
+    model = load(job.base, job.adapters)
+    names = {target: None if target == BASE else target for target in job.targets}
+    graded = evaluate(model, list(names.values()), suites, on_metric)
+    return {
+        "scores": {target: [score.to_dict() for score in graded[name]] for target, name in names.items()},
+        "samples": _answered(model, names, samples, job.max_new_tokens),
+    }
+
+
+def read_items(path: Path) -> list[dict[str, Any]]:
+    """The items in a JSONL file, each an object with an "id".
+
+    Raises:
+        InputError: the file is missing, or a line is not such an object.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"the items {path} cannot be read ({error.strerror}); evaluate again") from error
+    items = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            item = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            raise InputError(
+                f"line {number} of the items {path} is not valid JSON; mend it or leave it out"
+            ) from None
+        if not isinstance(item, dict) or "id" not in item:
+            raise InputError(f"expected an object with an 'id' on line {number} of the items {path}")
+        items.append(item)
+    return items
+
+
+def _answered(
+    model: Model, names: Mapping[str, str | None], samples: Sequence[Item], max_new_tokens: int
+) -> list[dict[str, Any]]:
+    answers: list[dict[str, str]] = [{} for _ in samples]
+    for target, name in names.items():
+        model.use(name)
+        for sample, said in zip(samples, answers, strict=True):
+            prompt = encode_prompt(model.tokenizer, sample["messages"])
+            ids = list(model.generate(prompt, max_new_tokens=max_new_tokens))
+            said[target] = model.tokenizer.decode(ids).strip()
+    return [
+        {
+            "id": sample["id"],
+            "question": sample["messages"][-1]["content"],
+            "expected": sample.get("expected"),
+            "answers": said,
+        }
+        for sample, said in zip(samples, answers, strict=True)
+    ]

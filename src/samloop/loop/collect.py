@@ -1,0 +1,220 @@
+"""Collect: sources → curation → store, batch by batch, each batch one transaction with its watermark.
+
+Every record a source read ends in exactly one of four counts: added, duplicate, rejected, review.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from samloop import plugins
+from samloop.curate.engine import Curator
+from samloop.errors import RecipeError, SamloopError
+from samloop.example import Example
+from samloop.files import storing
+from samloop.loop.context import Context
+from samloop.protocols import Mark, Reject, Source
+from samloop.recipe import SourceSettings
+
+Progress = Callable[[dict[str, Any]], None]
+
+COUNTS = ("read", "added", "duplicate", "rejected", "review")
+
+
+@dataclass(slots=True)
+class SourceReport:
+    """What came of one source. ``read == added + duplicate + rejected + review`` holds at every moment."""
+
+    source: str
+    location: str
+    read: int = 0
+    added: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    review: int = 0
+    redacted: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data; `error` only where there is one."""
+        plain: dict[str, Any] = {"source": self.source, "location": self.location}
+        plain |= {name: getattr(self, name) for name in COUNTS}
+        plain |= {"redacted": dict(self.redacted), "seconds": round(self.seconds, 3)}
+        plain["reasons"] = dict(self.reasons.most_common())
+        return plain | ({"error": self.error} if self.error else {})
+
+
+@dataclass(frozen=True, slots=True)
+class CollectReport:
+    """What came of all sources."""
+
+    sources: Sequence[SourceReport]
+
+    @property
+    def errors(self) -> list[str]:
+        """One sentence per source that could not be read."""
+        return [report.error for report in self.sources if report.error]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `collect --json`: totals, and the same counts per source with reasons."""
+        totals: dict[str, Any] = {name: sum(getattr(report, name) for report in self.sources) for name in COUNTS}
+        redacted = sum((report.redacted for report in self.sources), Counter[str]())
+        totals |= {"redacted": dict(redacted), "seconds": round(sum(r.seconds for r in self.sources), 3)}
+        return {"totals": totals, "sources": [report.to_dict() for report in self.sources]}
+
+
+def collect(
+    context: Context,
+    sources: Sequence[SourceSettings] | None = None,
+    *,
+    on_progress: Progress | None = None,
+    rejects: Path | None = None,
+) -> CollectReport:
+    """Read what is new at each source, curate it and store it.
+
+    Args:
+        context: home, recipe and store.
+        sources: which to read; all that the recipe enables, if None.
+        on_progress: called after each batch with the source's counts so far.
+        rejects: a file that receives each record turned away, as JSONL {location, line, id, reason, detail}.
+
+    Returns:
+        the report. A source that cannot be read has its `error`; the others go in all the same.
+
+    Raises:
+        SamloopError: the only source asked for cannot be read, or the store cannot be written.
+    """
+    chosen = [s for s in context.recipe.collect.sources if s.enabled] if sources is None else list(sources)
+    readers = [_reader(settings) for settings in chosen]
+    reports: list[SourceReport] = []
+    with ExitStack() as stack:
+        out: BinaryIO | None = None
+        if rejects is not None:
+            with storing("the list of rejects", rejects):
+                out = stack.enter_context(rejects.open("wb"))
+        for settings, read in zip(chosen, readers, strict=True):
+            report = SourceReport(read.source_name, _location(context, settings))
+            reports.append(report)
+            try:
+                _Intake(context, settings, read, report, on_progress, out).run()
+            except SamloopError as error:
+                if len(chosen) == 1:
+                    raise
+                report.error = str(error)
+    return CollectReport(reports)
+
+
+def _reader(settings: SourceSettings) -> Source:
+    """The source plug-in, with its options checked before anything is read."""
+    read: Source = plugins.load("sources", settings.kind)
+    known = [
+        name
+        for name, parameter in inspect.signature(read).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for option in settings.options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}."
+            raise RecipeError(f"the source '{settings.kind}' has no option '{option}'; {hint}")
+    return read
+
+
+def _location(context: Context, settings: SourceSettings) -> str:
+    if not settings.location or "://" in settings.location:
+        return settings.location
+    # One spelling per place, so that the watermark of a location is found again.
+    return str((context.folder / Path(settings.location).expanduser()).resolve())
+
+
+@dataclass(slots=True)
+class _Intake:
+    """One source on its way into the store."""
+
+    context: Context
+    settings: SourceSettings
+    read: Source
+    report: SourceReport
+    on_progress: Progress | None
+    rejects: BinaryIO | None
+    _examples: list[Example] = field(default_factory=list)
+    _mark: Mark | None = None
+
+    def run(self) -> None:
+        started = time.monotonic()
+        store, size = self.context.store, self.context.recipe.collect.batch_examples
+        review = frozenset({self.read.source_name}) if self.settings.review else frozenset()
+        curator = Curator(self.context.recipe.curate, review_sources=review)
+        since = store.watermark(self.settings.kind, self.report.location)
+        try:
+            for record in self.read(self.report.location, since, **self.settings.options):
+                if isinstance(record, Example):
+                    self._examples.append(record)
+                elif isinstance(record, Reject):
+                    self._turn_away(record)
+                else:
+                    self._mark = record
+                if len(self._examples) >= size:
+                    self._flush(curator)
+                    self.report.seconds = time.monotonic() - started
+            self._flush(curator)
+        finally:
+            self.report.seconds = time.monotonic() - started
+
+    def _turn_away(self, reject: Reject) -> None:
+        self.report.read += 1
+        self.report.rejected += 1
+        self.report.reasons[reject.reason] += 1
+        self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
+
+    def _flush(self, curator: Curator) -> None:
+        """Curate and store what is waiting. Examples after the last mark go in too: they are read again if we die."""
+        if not self._examples and self._mark is None:
+            return
+        examples, mark = self._examples, self._mark
+        self._examples, self._mark = [], None
+        curated = curator.curate(examples)
+        added = self.context.store.add_batch(
+            curated.rows,
+            log=curated.log,
+            mark=(self.settings.kind, self.report.location, mark.value) if mark else None,
+        )
+        self._count(curated.rows, added.inserted)
+        self.report.redacted.update(curated.redacted)
+        if self.on_progress:
+            self.on_progress(self.report.to_dict())
+
+    def _count(self, rows: Sequence[Mapping[str, Any]], inserted: Sequence[bool]) -> None:
+        report = self.report
+        report.read += len(rows)
+        for row, is_new in zip(rows, inserted, strict=True):
+            if not is_new:
+                report.duplicate += 1
+            elif row["state"] == "accepted":
+                report.added += 1
+            else:
+                if row["state"] == "rejected":
+                    report.rejected += 1
+                else:
+                    report.review += 1
+                report.reasons[row["reason"]] += 1
+                self._list(self.report.location, None, row["source_id"] or row["id"], row["reason"], row["state"])
+
+    def _list(self, location: str, line: int | None, id: str | None, reason: str, detail: str) -> None:
+        if self.rejects is None:
+            return
+        entry = {"location": location, "line": line, "id": id, "reason": reason, "detail": detail}
+        with storing("the list of rejects", Path(self.rejects.name)):
+            self.rejects.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))

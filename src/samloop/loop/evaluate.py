@@ -1,0 +1,220 @@
+"""Evaluate: base, champion and challenger on the same held-out items, in a child process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import xxhash
+
+from samloop.adapters.registry import Registry
+from samloop.child import run_job
+from samloop.errors import NotFoundError, UsageError
+from samloop.evaluate.compare import compare, interval
+from samloop.evaluate.job import EvaluateJob
+from samloop.example import to_json
+from samloop.files import storing, write_atomic, write_json
+from samloop.loop.context import Context
+from samloop.loop.prepare import latest
+from samloop.loop.train import OnMetric, backend_name
+from samloop.prepare.dataset import Dataset
+from samloop.protocols import AdapterRef, Comparison, Interval, Score
+from samloop.sources.routing import held_out
+from samloop.text.base import base_digest, resolve_base
+
+BASE: Final = "base"
+SLOT: Final = "main"
+SAMPLES: Final = 4
+"""How many held-out questions of each suite are answered in full, to be read by a person."""
+
+
+def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetric | None = None) -> dict[str, Any]:
+    """Register the adapter of `run` and grade it beside the base and the champion of its slot.
+
+    Returns:
+        what `grade` returns, with "challenger" and "champion" ("base" where nothing is in service).
+    """
+    registry = Registry(context.home, context.store)
+    challenger = registry.register(str(run["run_id"]), SLOT)
+    champion = registry.champion(SLOT) or BASE
+    record = context.store.get_run(str(run["run_id"]))
+    graded = grade(
+        context,
+        list(dict.fromkeys([BASE, champion, challenger])),
+        context.recipe.evaluate.suites,
+        Dataset.open(Path(record["dataset_path"])),
+        on_metric=on_metric,
+    )
+    registry.record_scores(challenger, graded["suites"][challenger])
+    return {**graded, "challenger": challenger, "champion": champion}
+
+
+def evaluate(
+    context: Context,
+    targets: Sequence[str] = (),
+    suites: Sequence[str] | None = None,
+    *,
+    on_metric: OnMetric | None = None,
+) -> dict[str, Any]:
+    """Grade one target, or two on the same items.
+
+    Args:
+        targets: adapter ids, "champion" or "base"; none: the base and the champion.
+        suites: names of suites; None: those of the recipe.
+
+    Returns:
+        {"suites": {target: [{suite, name, mean, low, high, items, unit}]}, "comparison": [...] for two targets,
+        the second taken as the challenger}.
+
+    Raises:
+        NotFoundError: there is no such adapter, or no dataset to take items from.
+        UsageError: more than two targets.
+    """
+    if len(targets) > 2:
+        raise UsageError(f"expected one or two targets to evaluate, got {len(targets)}")
+    registry = Registry(context.home, context.store)
+    names = [_target(registry, name) for name in targets]
+    if not names:
+        names = list(dict.fromkeys([BASE, registry.champion(SLOT) or BASE]))
+    graded = grade(context, names, suites or context.recipe.evaluate.suites, latest(context), on_metric=on_metric)
+    if len(names) == 2:
+        graded["comparison"] = [c.to_dict() for c in compare_targets(context, graded, names[0], names[1])]
+    return graded
+
+
+def grade(
+    context: Context,
+    targets: Sequence[str],
+    suites: Sequence[str],
+    dataset: Dataset,
+    *,
+    on_metric: OnMetric | None = None,
+) -> dict[str, Any]:
+    """Scores of each target on the items of each suite; what was graded before is found again.
+
+    Returns:
+        {"evaluation_id", "path", "dataset", "suites": {target: intervals}, "scores": {target: per-item scores},
+        "samples": [{"question", "answers": {target: text}}]}.
+    """
+    registry = Registry(context.home, context.store)
+    base = resolve_base(context.recipe.train.model)
+    items = {name: _items(context, name, dataset) for name in suites}
+    samples = _samples(items)
+    identity = {
+        "targets": list(targets),
+        "base": base_digest(base),
+        "items": {name: _digest(lines) for name, lines in items.items()},
+    }
+    evaluation_id = "eval-" + hashlib.sha256(to_json(identity).encode()).hexdigest()[:12]
+    folder = context.home.evaluations / evaluation_id
+    done = folder / "scores.json"
+    if not done.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with storing("the evaluation", folder):
+            for name, lines in items.items():
+                write_atomic(folder / f"items-{name}.jsonl", _jsonl(lines))
+            write_atomic(folder / "samples.jsonl", _jsonl(samples))
+        job = EvaluateJob(
+            base=base,
+            backend=backend_name(context.recipe.train.backend),
+            adapters=tuple(AdapterRef(name=t, path=registry.path(t)) for t in targets if t != BASE),
+            targets=tuple(targets),
+            suites={name: folder / f"items-{name}.jsonl" for name in items},
+            samples=folder / "samples.jsonl",
+        )
+        result = run_job(folder, job.to_dict(), on_metric or (lambda _: None))
+        write_json(done, {"scores": result["scores"], "samples": result["samples"]})
+    stored = orjson.loads(done.read_bytes())
+    scores = {target: [Score.from_dict(plain) for plain in stored["scores"][target]] for target in targets}
+    return {
+        "evaluation_id": evaluation_id,
+        "path": str(folder),
+        "dataset": dataset.digest,
+        "suites": {target: [_summary(context, score) for score in found] for target, found in scores.items()},
+        "scores": scores,
+        "samples": stored["samples"],
+    }
+
+
+def compare_targets(context: Context, graded: Mapping[str, Any], champion: str, challenger: str) -> list[Comparison]:
+    """Paired comparison of two graded targets, one per measure."""
+    settings = context.recipe.evaluate
+    return [
+        compare(one, other, resamples=settings.resamples, confidence=settings.confidence)
+        for one, other in zip(graded["scores"][champion], graded["scores"][challenger], strict=True)
+    ]
+
+
+def _summary(context: Context, score: Score) -> dict[str, Any]:
+    settings = context.recipe.evaluate
+    found: Interval = interval(score, resamples=settings.resamples, confidence=settings.confidence)
+    return {
+        "suite": score.suite,
+        "name": score.name,
+        "mean": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "items": len(score.ids),
+        "unit": score.unit,
+        "better": score.better,
+    }
+
+
+def _target(registry: Registry, name: str) -> str:
+    if name == BASE:
+        return BASE
+    if name == "champion":
+        found = registry.champion(SLOT)
+        if found is None:
+            raise NotFoundError(f"no adapter is in service in slot {SLOT}; evaluate 'base' instead")
+        return found
+    return registry.find(name)
+
+
+def _items(context: Context, suite: str, dataset: Dataset) -> list[dict[str, Any]]:
+    """The held-out items of a suite: its own where it brings some, else the dataset's test split."""
+    if suite == "routing":
+        trained = {line["metadata"]["group_key"] for line in _read(dataset.path / "train.jsonl")}
+        items = [_slice(item, trained) for item in held_out()]
+    else:
+        items = [{"id": line["metadata"]["id"], **line} for line in _read(dataset.path / "test.jsonl")]
+    bound = context.recipe.evaluate.max_items
+    if len(items) > bound:
+        # Drawn by hash, so that the same items are drawn next time.
+        items = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(str(item["id"]).encode()))[:bound]
+    return items
+
+
+def _slice(item: dict[str, Any], trained: set[str]) -> dict[str, Any]:
+    """A wording that the split kept out of training is an unseen wording, whatever its filling."""
+    if item["slice"] == "unseen filling" and item["group_key"] not in trained:
+        return {**item, "slice": "unseen wording"}
+    return item
+
+
+def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    chosen = []
+    for lines in items.values():
+        order = sorted(lines, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode()))
+        for item in order[:SAMPLES]:
+            messages = list(item["messages"])
+            expected = item.get("answer")
+            if messages[-1]["role"] == "assistant":
+                expected = messages.pop()["content"]
+            chosen.append({"id": item["id"], "messages": messages, "expected": expected})
+    return list({sample["id"]: sample for sample in chosen}.values())
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def _jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+
+
+def _digest(lines: Iterable[Mapping[str, Any]]) -> str:
+    return hashlib.sha256(_jsonl(lines)).hexdigest()

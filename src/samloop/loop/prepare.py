@@ -1,0 +1,67 @@
+"""Prepare: the accepted examples that the recipe admits → an immutable dataset."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from samloop.errors import NotFoundError
+from samloop.files import storing
+from samloop.loop.context import Context
+from samloop.prepare.dataset import Dataset, build
+from samloop.store import Filters
+from samloop.text.base import base_digest, resolve_base
+from samloop.text.tokens import Tokenizer
+
+
+def admitted(context: Context) -> Filters:
+    """The recipe's [prepare] section as a filter: accepted examples of its tiers, domains, sources and licences."""
+    settings = context.recipe.prepare
+    return Filters(
+        states=("accepted",),
+        tiers=settings.tiers,
+        domains=settings.domains,
+        sources=settings.sources,
+        licences=settings.licences,
+    )
+
+
+def prepare(context: Context, out: Path | None = None) -> Dataset:
+    """Build the dataset of what is accepted now; an equal one that exists is found again.
+
+    Args:
+        out: a folder that receives a copy, for use outside samloop.
+
+    Raises:
+        ModelError: the base model has no usable tokenizer or template.
+        InputError: nothing is left to train on.
+        StoreError: the dataset, or the copy, cannot be written.
+    """
+    base = resolve_base(context.recipe.train.model)
+    # Read before the examples: what comes in meanwhile counts as new for the next dataset.
+    revision = context.store.revision()
+    dataset = build(
+        context.store.select(admitted(context)),
+        Tokenizer.load(base),
+        context.recipe.prepare,
+        max_seq_tokens=context.recipe.train.max_seq_tokens,
+        system_prompt=context.recipe.sam.system_prompt,
+        identity={"base": context.recipe.train.model, "base_digest": base_digest(base), "revision": revision},
+        parent=context.home.datasets,
+    )
+    if out is not None:
+        with storing("the copy of the dataset", out):
+            shutil.copytree(dataset.path, out, dirs_exist_ok=True)
+    return dataset
+
+
+def latest(context: Context) -> Dataset:
+    """The dataset prepared last.
+
+    Raises:
+        NotFoundError: none was prepared yet.
+    """
+    found = [Dataset.open(path.parent) for path in context.home.datasets.glob("*/manifest.json")]
+    if not found:
+        raise NotFoundError(f"no dataset was prepared yet in {context.home.datasets}; run 'samloop prepare'")
+    return max(found, key=lambda dataset: float(dataset.manifest["created_at"]))

@@ -1,0 +1,1 @@
+"""From accepted examples to an immutable, split, templated dataset."""

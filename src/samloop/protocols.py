@@ -1,0 +1,294 @@
+"""The shapes that rooms and plug-ins share: what a source, a rule, a backend, a suite and a teacher look like.
+
+Plain data and protocols only. Two rooms on one floor that speak of the same thing find its shape here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from samloop.example import Example, Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from samloop.text.tokens import Tokenizer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# --- sources -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that a source read and turned away, with the reason a person can act on.
+
+    `detail` never holds the record's text, only what was measured.
+    """
+
+    location: str
+    reason: str
+    detail: str = ""
+    line: int | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A watermark: all that came before it is complete.
+
+    It is stored in the same transaction as the examples before it and handed back as `since` next time. `value` is
+    plain JSON and means something to its source alone.
+    """
+
+    value: Mapping[str, Any]
+
+
+Record = Example | Reject | Mark
+
+
+class Source(Protocol):
+    """Yields the examples found at `location` that came after `since`.
+
+    A source is a generator function, marked with `source(name)`. Keyword-only parameters are its options in the
+    recipe. It holds no state: what it needs to go on, it yields as a `Mark`.
+
+    Raises:
+        SourceError: the location cannot be read as this kind of source; nothing was yielded.
+    """
+
+    source_name: str
+
+    def __call__(self, location: str, since: Mapping[str, Any] | None, **options: Any) -> Iterator[Record]: ...
+
+
+def source(name: str) -> Callable[[F], F]:
+    """Mark a generator function as the source called `name` (the value of `Example.source` it yields)."""
+
+    def mark(function: F) -> F:
+        function.source_name = name  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+# --- rules -------------------------------------------------------------------------------------------------------
+
+Outcome = Literal["flag", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found in a batch of n examples.
+
+    Attributes:
+        hit: boolean array of length n, without nulls: where the rule fired.
+        measure: float64 array of length n: what was measured, in the unit the rule's docstring names.
+    """
+
+    hit: pa.BooleanArray
+    measure: pa.DoubleArray
+
+
+class Rule(Protocol):
+    """A named check on a batch of examples: Arrow arrays in, Arrow arrays out.
+
+    Keyword-only parameters are its options in the recipe, e.g. a threshold.
+    """
+
+    rule_name: str
+    outcome: Outcome
+    reason: str
+    doubt: bool
+
+    def __call__(self, batch: pa.RecordBatch, **options: Any) -> Finding: ...
+
+
+def rule(name: str, *, outcome: Outcome, reason: str, doubt: bool = False) -> Callable[[F], F]:
+    """Mark a function as the rule called `name`.
+
+    Args:
+        name: the rule's name in flags, logs and the recipe.
+        outcome: what a hit means: the example is flagged, or rejected.
+        reason: one phrase that a person reads, e.g. "input is empty".
+        doubt: a hit sends the example to review instead of lowering its score alone.
+    """
+
+    def mark(function: F) -> F:
+        function.rule_name, function.outcome = name, outcome  # type: ignore[attr-defined]
+        function.reason, function.doubt = reason, doubt  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+# --- training backends -------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A loaded base model that can answer with, or without, an adapter.
+
+    Adapters named at loading share one copy of the base weights; `use` switches between them in milliseconds.
+    """
+
+    tokenizer: Tokenizer
+
+    def use(self, adapter: str | None) -> None:
+        """Answer with the adapter of that name from now on; None is the bare base."""
+
+    def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """Log-probability, in nats, of each token given those before it.
+
+        Args:
+            sequences: token ids; each of length ≥ 1, any lengths.
+
+        Returns:
+            one float32 array per sequence, of its length minus one: entry t belongs to token t + 1.
+        """
+
+    def generate(
+        self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[int]:
+        """Token ids one by one, until the end-of-turn token (not yielded) or `max_new_tokens`."""
+
+
+# --- evaluation --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One measure of one model on a list of items: a ratio of sums, kept per item for pairwise comparison.
+
+    The value is Σ numerators / Σ denominators, and its exponential where `exponential` (perplexity: nats over
+    tokens). A plain mean has ones as denominators. Items with the same entry in `groups` (one conversation, one
+    wording) are not independent: intervals resample them together. Empty: each item is a group of its own.
+    """
+
+    suite: str
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+    ids: tuple[str, ...]
+    numerators: tuple[float, ...]
+    denominators: tuple[float, ...]
+    groups: tuple[str, ...] = ()
+    exponential: bool = False
+
+    @property
+    def mean(self) -> float:
+        """The value over all items; NaN where there is none."""
+        total = sum(self.denominators)
+        if not total:
+            return math.nan
+        ratio = sum(self.numerators) / total
+        return math.exp(min(ratio, 700.0)) if self.exponential else ratio
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data, the inverse of `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Score:
+        """The inverse of `to_dict`."""
+        values = dict(plain)
+        for name in ("numerators", "denominators"):
+            values[name] = tuple(math.nan if value is None else value for value in values[name])
+        for name in ("ids", "groups"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value with its two-sided bootstrap confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two models on the same items: the paired difference, signed so that positive means the challenger is better.
+
+    `groups` counts what is independent among the items. `worse_chance` is the bootstrap share of resamples in which
+    the challenger is worse, a tie counting half; 1 where a figure is not finite.
+    """
+
+    suite: str
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+    items: int
+    groups: int
+    champion: Interval
+    challenger: Interval
+    gain: Interval
+    worse_chance: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Comparison:
+        """The inverse of `to_dict`."""
+        values = dict(plain)
+        for name in ("champion", "challenger", "gain"):
+            values[name] = Interval(**{k: math.nan if v is None else v for k, v in values[name].items()})
+        return cls(**values)
+
+
+class Suite(Protocol):
+    """Grades a model on items (plain JSON objects, each with an "id"); one or more scores per suite."""
+
+    suite_name: str
+
+    def __call__(self, model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]: ...
+
+
+def suite(name: str) -> Callable[[F], F]:
+    """Mark a function as the evaluation suite called `name`."""
+
+    def mark(function: F) -> F:
+        function.suite_name = name  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+# --- teachers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a teacher said."""
+
+    text: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Teacher(Protocol):
+    """A stronger model: messages in, one answer out."""
+
+    def __call__(self, messages: Sequence[Message]) -> Answer: ...
+
+
+# --- child processes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRef:
+    """An adapter on disk and the name to use it by."""
+
+    name: str
+    path: Path

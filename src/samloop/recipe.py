@@ -1,0 +1,346 @@
+"""The recipe: every setting of samloop, with its default and its unit, in one TOML file.
+
+`Recipe.load(path)` reads samloop.toml; environment variables named SAMLOOP_SECTION__KEY override it (a database URL
+with a password belongs there). `to_toml` writes it back, the whole or only what differs from the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psutil
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from samloop.errors import RecipeError
+from samloop.example import DOMAINS, Domain, Tier
+
+POCKET: Final = "pocket"
+"""The model name that stands for the tiny base shipped in the package."""
+
+LAPTOP_BELOW_BYTES: Final = 12 * 2**30
+"""Machines with less memory than this get the preset laptop-8gb by default."""
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys are errors, values are checked when set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sam(Section):
+    """Who the assistant is."""
+
+    name: str = Field("SAM", description="what the assistant calls itself")
+    system_prompt: str = Field("", description="system prompt of examples that bring none; empty: none is added")
+
+
+class StoreSettings(Section):
+    """Where examples are kept."""
+
+    url: str = Field("", description="database URL; empty: SQLite in the samloop home")
+    busy_timeout_seconds: float = Field(10.0, gt=0, description="how long to wait for another writer")
+
+
+class SourceSettings(BaseModel):
+    """One configured origin of examples; further keys are options of the source itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(description="name of the source plug-in: git, docs, routing, dataset, …")
+    location: str = Field("", description="path or address; relative paths start at the recipe's folder")
+    review: bool = Field(False, description="send all of it to review first")
+    enabled: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that are not samloop's own: options of the source plug-in."""
+        return dict(self.model_extra or {})
+
+
+class Collect(Section):
+    """What is read, and in which portions."""
+
+    batch_examples: int = Field(1024, ge=1, description="examples curated and stored per transaction")
+    max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
+    sources: tuple[SourceSettings, ...] = ()
+
+
+class Redact(Section):
+    """What is taken out before anything is stored."""
+
+    enabled: bool = True
+    names: tuple[str, ...] = Field((), description="names of people or projects to take out as well")
+
+
+class Curate(Section):
+    """How examples are judged."""
+
+    rubric: str = Field("unified", description="unified, pipeline or distillation")
+    reject_below: float = Field(0.3, ge=0, le=1, description="quality score under which an example is rejected")
+    redact: Redact = Redact()
+    rules: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="per rule: enabled = false, or its own options"
+    )
+
+
+class Prepare(Section):
+    """What goes into a dataset, and how it is split."""
+
+    tiers: tuple[Tier, ...] = ("gold", "silver", "bronze")
+    domains: tuple[Domain, ...] = DOMAINS  # type: ignore[assignment]
+    sources: tuple[str, ...] = Field((), description="names of sources to admit; empty: all")
+    licences: tuple[str, ...] = Field((), description="SPDX ids to admit; empty: all; 'unknown' stands for none")
+    valid_share: float = Field(0.05, gt=0, lt=0.5, description="share of groups held out for validation")
+    test_share: float = Field(0.05, gt=0, lt=0.5, description="share of groups held out for the gate")
+    token_budget: int = Field(0, ge=0, description="training tokens per dataset; 0: no bound")
+    source_caps: dict[str, float] = Field(default_factory=dict, description="largest share of tokens, by source")
+    seed: int = 0
+
+
+class Train(Section):
+    """How an adapter is trained. Keys left out come from the preset."""
+
+    preset: str = Field("auto", description="auto, laptop-8gb, standard, laptop-3b or pocket")
+    backend: Literal["auto", "torch", "mlx"] = "auto"
+    model: str = Field("", description="folder or hub name of the base model; 'pocket': the bundled one")
+    method: Literal["auto", "sft"] = "auto"
+    rank: int = Field(8, ge=1, description="LoRA rank")
+    alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="LoRA dropout")
+    layers: int = Field(0, ge=0, description="how many of the last layers get LoRA; 0: all")
+    targets: tuple[str, ...] = Field(("q_proj", "k_proj", "v_proj", "o_proj"), description="modules with LoRA")
+    batch_examples: int = Field(4, ge=1, description="sequences per step of one device")
+    accumulation_steps: int = Field(4, ge=1, description="batches per optimiser step")
+    max_seq_tokens: int = Field(512, ge=16, description="longest training sequence")
+    epochs: float = Field(1.0, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps with rising learning rate")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    seed: int = 0
+    report_steps: int = Field(10, ge=1, description="optimiser steps between metric lines")
+    evaluate_steps: int = Field(50, ge=1, description="optimiser steps between validation losses")
+    checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
+    patience: int = Field(3, ge=0, description="validations without improvement before stopping; 0: never stop")
+    quick_steps: int = Field(10, ge=1, description="optimiser steps of --quick")
+    min_new_examples: int = Field(100, ge=1, description="new accepted examples that make a run due")
+
+
+class Evaluate(Section):
+    """What is measured on held-out items."""
+
+    suites: tuple[str, ...] = ("perplexity", "routing")
+    max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
+    resamples: int = Field(2000, ge=100, description="bootstrap resamples")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Gate(Section):
+    """When a challenger becomes champion. Figures are starting points of the contract."""
+
+    min_items: int = Field(200, ge=2, description="held-out answers needed for a decision on bits per byte")
+    max_worse_chance: float = Field(0.05, gt=0, lt=0.5, description="doubt allowed in a promotion, over all measures")
+    not_worse_margin: float = Field(0.01, ge=0, description="relative loss of the primary still 'not worse'")
+    routing_margin: float = Field(0.02, ge=0, description="loss of routing accuracy allowed (points / 100)")
+    retention_margin: float = Field(0.02, ge=0, description="relative rise of retention perplexity allowed")
+
+
+class Recipe(BaseSettings):
+    """All settings. `Recipe()` is a working default; `Recipe.load(path)` reads a file.
+
+    Raises:
+        RecipeError: from `load`, when a key is unknown (with the nearest known one), or a value does not fit.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="SAMLOOP_", env_nested_delimiter="__")
+
+    sam: Sam = Sam()
+    store: StoreSettings = StoreSettings()
+    collect: Collect = Collect()
+    curate: Curate = Curate()
+    prepare: Prepare = Prepare()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    gate: Gate = Gate()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file; nothing else is read."""
+        return env_settings, init_settings
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """The recipe in the TOML file at `path`."""
+        try:
+            with path.open("rb") as file:
+                data = tomllib.load(file)
+        except FileNotFoundError:
+            raise RecipeError(f"there is no recipe at {path}; 'samloop init' writes one") from None
+        except OSError as error:
+            raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"the recipe {path} is not valid TOML: {error}") from error
+        return cls.parse(data, where=str(path))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+        """A recipe from plain data, preset applied; `where` names its origin in errors."""
+        try:
+            recipe = cls(**dict(data))
+        except ValidationError as error:
+            raise RecipeError(_explain(error, where)) from None
+        return recipe.with_preset()
+
+    def with_preset(self) -> Recipe:
+        """The same recipe with the preset's values under every training key that was not set explicitly.
+
+        Raises:
+            RecipeError: there is no such preset.
+        """
+        name = self.train.preset
+        if name == "auto":
+            name = "laptop-8gb" if psutil.virtual_memory().total < LAPTOP_BELOW_BYTES else "standard"
+            if self.train.model == POCKET:
+                name = "pocket"
+        if name not in PRESETS:
+            raise RecipeError(f"expected train.preset to be one of auto, {', '.join(PRESETS)}, got '{name}'")
+        explicit = {key: getattr(self.train, key) for key in self.train.model_fields_set}
+        train = Train(**{**PRESETS[name], **explicit, "preset": name})
+        return self.model_copy(update={"train": train})
+
+    def changed(self, **sections: Mapping[str, Any]) -> Recipe:
+        """A copy with some values replaced: ``recipe.changed(train={"rank": 4})``.
+
+        Raises:
+            RecipeError: a key is unknown or a value does not fit.
+        """
+        data = self.to_dict(full=False)
+        for name, values in sections.items():
+            data[name] = {**data.get(name, {}), **values}
+        return Recipe.parse(data)
+
+    def to_dict(self, *, full: bool) -> dict[str, Any]:
+        """Plain data: every setting, or only those that were set."""
+        return self.model_dump(mode="json", exclude_unset=not full, exclude_none=True)
+
+    def to_toml(self, *, full: bool) -> str:
+        """TOML text that `load` reads back to an equal recipe; with `full`, each key has its meaning as a comment."""
+        if not full:
+            return tomli_w.dumps(self.to_dict(full=False))
+        return "\n".join(_section_toml(name, getattr(self, name)) for name in type(self).model_fields)
+
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "laptop-8gb": {
+        "model": "Qwen/Qwen2.5-Coder-1.5B-Instruct",
+        "rank": 4,
+        "alpha": 8.0,
+        "layers": 8,
+        "batch_examples": 1,
+        "accumulation_steps": 4,
+        "max_seq_tokens": 512,
+        "epochs": 1.0,
+        "learning_rate": 1e-4,
+    },
+    "standard": {
+        "model": "Qwen/Qwen2.5-Coder-1.5B-Instruct",
+        "rank": 8,
+        "alpha": 16.0,
+        "layers": 0,
+        "dropout": 0.05,
+        "batch_examples": 4,
+        "accumulation_steps": 4,
+        "max_seq_tokens": 2048,
+        "epochs": 3.0,
+        "learning_rate": 1e-4,
+    },
+    "laptop-3b": {
+        "model": "Qwen/Qwen2.5-Coder-3B-Instruct",
+        "rank": 4,
+        "alpha": 8.0,
+        "layers": 2,
+        "batch_examples": 1,
+        "accumulation_steps": 4,
+        "max_seq_tokens": 384,
+        "epochs": 1.0,
+        "learning_rate": 1e-4,
+    },
+    "pocket": {
+        "model": POCKET,
+        "rank": 16,
+        "alpha": 32.0,
+        "layers": 0,
+        "targets": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        "batch_examples": 16,
+        "accumulation_steps": 1,
+        "max_seq_tokens": 256,
+        "epochs": 3.0,
+        "learning_rate": 2e-3,
+    },
+}
+
+
+def _section_toml(name: str, section: BaseModel) -> str:
+    plain = section.model_dump(mode="json", exclude_none=True)
+    lines, tables = [f"[{name}]"], []
+    for key, info in type(section).model_fields.items():
+        value, nested = plain[key], getattr(section, key)
+        if isinstance(nested, BaseModel):
+            tables.append(_section_toml(f"{name}.{key}", nested))
+        elif isinstance(value, dict) and value and all(isinstance(table, dict) for table in value.values()):
+            tables += [_table_toml(f"[{name}.{key}.{inner}]", table) for inner, table in value.items()]
+        elif isinstance(value, dict):
+            header = f"[{name}.{key}]"
+            tables.append(_table_toml(f"{header}  # {info.description}" if info.description else header, value))
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            tables += [_table_toml(f"[[{name}.{key}]]", table) for table in value]
+        else:
+            text = _assignment_toml(key, value)
+            lines.append(f"{text}  # {info.description}" if info.description else text)
+    return "\n".join(lines) + "\n" + "".join("\n" + table for table in tables)
+
+
+def _table_toml(header: str, table: Mapping[str, Any]) -> str:
+    return "\n".join([header, *(_assignment_toml(key, value) for key, value in table.items())]) + "\n"
+
+
+def _assignment_toml(key: str, value: Any) -> str:
+    lines = [line.strip() for line in tomli_w.dumps({key: value}).splitlines()]
+    return " ".join(lines).replace("[ ", "[", 1).removesuffix(", ]") + ("]" if lines[-1] == "]" else "")
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(_known_keys(first['loc'][:-1]))}."
+        return f"unknown setting '{path}' in {where}; {hint}"
+    got = repr(first["input"])[:80]
+    return f"setting '{path}' in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {got}"
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in path:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        args = getattr(annotation, "__args__", ())
+        model = next((a for a in (annotation, *args) if isinstance(a, type) and issubclass(a, BaseModel)), None)
+        if model is None:
+            return []
+    return sorted(model.model_fields)

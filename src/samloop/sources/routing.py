@@ -1,0 +1,290 @@
+"""The routing source: which helper a task should go to.
+
+The answer is one of four labels:
+
+- ``claude-code``: work in a code base. Changes over several files, tests, refactoring, debugging in a repository.
+- ``chatgpt``: knowledge of the world, long texts written from scratch, brainstorming, questions one would search for.
+- ``ollama``: private or offline work on a given text. Summarise, translate, rephrase or classify what the person
+  pastes, which had better not leave the machine.
+- ``local``: small things the device does by itself. Timers, unit conversion, arithmetic, opening a file, dates.
+
+Real decisions come first; templates fill up. A fixed part of the wordings and of the fillings is never shown as an
+example: `held_out` makes the items of the routing suite from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import xxhash
+
+from samloop.errors import SourceError
+from samloop.example import Example, collapse
+from samloop.protocols import Mark, Record, Reject, source
+from samloop.sources.routing_templates import Wording, digest, wordings
+
+LABELS: Final = ("claude-code", "chatgpt", "ollama", "local")
+"""What a task can be routed to."""
+
+DEFAULT_EXAMPLES: Final = 1600
+"""Examples in all: five to six tasks per wording, few enough that the demo trains in minutes."""
+
+ITEMS_PER_SLICE: Final = 200
+"""Suite items per slice: an accuracy of 90 % then has a 95 % interval of about ± 4 points (binomial)."""
+
+UNSEEN_FILLING: Final = "unseen filling"
+UNSEEN_WORDING: Final = "unseen wording"
+
+TEMPLATES_DATE: Final = 1767225600.0
+"""created_at of template examples (2026-01-01): a constant, so that a second read yields the same bytes."""
+
+_HELD_OUT_SEED: Final = 20260101
+
+
+def question(task: str, labels: Sequence[str] = LABELS) -> str:
+    """The user message that asks for the route of `task`; the answer is the label alone."""
+    named = " or ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
+    return f"Route this task to {named}: {task}"
+
+
+@source("routing")
+def read(
+    location: str,
+    since: Mapping[str, Any] | None,
+    *,
+    examples: int = DEFAULT_EXAMPLES,
+    seed: int = 0,
+    labels: Sequence[str] = LABELS,
+    max_line_bytes: int = 1 << 20,
+) -> Iterator[Record]:
+    """Real decisions found at `location`, then template tasks, so that each label has its equal part of `examples`.
+
+    Args:
+        location: "" for the templates alone; or a JSONL file, or a folder of them, with one decision per line:
+            ``{"task": …, "route": …}`` and, if known, ``"id"`` and ``"timestamp"`` (Unix seconds).
+        since: the last mark, ``{"version", "files": {name: {"bytes", "digest"}}}``. New lines of a grown file are
+            read; templates come again only when they or the options changed.
+        examples: how many in all; real decisions are never cut.
+        seed: of the draw of fillings.
+        labels: the routes to choose from.
+        max_line_bytes: longer lines are turned away unread.
+
+    Raises:
+        SourceError: there is nothing at `location`.
+    """
+    labels = tuple(labels)
+    paths = _decision_files(location)
+    version = _short(f"{digest()}:{examples}:{seed}:{labels}")
+    before = since or {}
+    done: dict[str, Any] = dict(before.get("files", {}))
+    reserved = frozenset(_plain(item["task"]) for item in held_out(labels)) if paths else frozenset()
+    counts = dict.fromkeys(labels, 0)
+    for name, path in paths.items():
+        lines = _Lines(path, done.get(name), max_line_bytes)
+        for record in _decisions(lines, path, labels, reserved):
+            if isinstance(record, Example):
+                counts[record.output_text] += 1
+            yield record
+        done[name] = lines.state
+        if lines.fresh:
+            yield Mark({"version": before.get("version"), "files": dict(done)})
+    if before.get("version") != version:
+        yield from _template_examples(labels, examples, seed, counts)
+        yield Mark({"version": version, "files": done})
+
+
+def held_out(
+    labels: Sequence[str] = LABELS, *, trained: Container[str] | None = None, per_slice: int = ITEMS_PER_SLICE
+) -> list[dict[str, Any]]:
+    """The routing suite's items: tasks that no example of this source ever showed.
+
+    Slice "unseen filling" asks in wordings that examples use, with fillings that they never use; slice "unseen
+    wording" in wordings that they never use. Both are balanced over labels, and over the wordings of a label.
+
+    Args:
+        labels: the routes to choose from.
+        trained: the group keys that really trained. The split of a dataset sends some wordings to validation and
+            test; without them here, "unseen filling" would also ask in wordings the adapter never saw. None: all.
+        per_slice: items per slice, divided evenly among the labels.
+
+    Returns:
+        plain items ``{"id", "task", "messages", "labels", "answer", "slice", "wording", "group_key"}``.
+    """
+    labels = tuple(labels)
+    known = [label for label in labels if wordings(label, held_out=False)]
+    items = []
+    for slice_name in (UNSEEN_FILLING, UNSEEN_WORDING):
+        for position, label in enumerate(known):
+            pool = wordings(label, held_out=slice_name == UNSEEN_WORDING)
+            if slice_name == UNSEEN_FILLING:
+                pool = [w for w in pool if w.slots and (trained is None or w.group_key in trained)]
+            count = per_slice * (position + 1) // len(known) - per_slice * position // len(known)
+            tasks = _round_robin(pool, _HELD_OUT_SEED, unseen_fillings=slice_name == UNSEEN_FILLING)
+            items += [_item(w, task, slice_name, labels) for w, task in itertools.islice(tasks, count)]
+    return items
+
+
+def _item(wording: Wording, task: str, slice_name: str, labels: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": f"{slice_name.replace(' ', '-')}/{wording.id}/{_short(task)}",
+        "task": task,
+        "messages": [{"role": "user", "content": question(task, labels)}],
+        "labels": list(labels),
+        "answer": wording.label,
+        "slice": slice_name,
+        "wording": wording.id,
+        "group_key": wording.group_key,
+    }
+
+
+def _template_examples(
+    labels: Sequence[str], examples: int, seed: int, counts: Mapping[str, int]
+) -> Iterator[Example]:
+    for position, label in enumerate(labels):
+        share = examples * (position + 1) // len(labels) - examples * position // len(labels)
+        tasks = _round_robin(wordings(label, held_out=False), seed, unseen_fillings=False)
+        for wording, task in itertools.islice(tasks, max(0, share - counts[label])):
+            yield Example(
+                source="routing",
+                format="instruction",
+                input_text=question(task, labels),
+                output_text=label,
+                metadata={"task": task, "wording": wording.id, "origin": "template"},
+                domain="planning",
+                source_id=f"{wording.id}/{_short(task)}",
+                group_key=wording.group_key,
+                licence="Apache-2.0",
+                language="en",
+                created_at=TEMPLATES_DATE,
+                updated_at=TEMPLATES_DATE,
+            )
+
+
+def _round_robin(pool: Sequence[Wording], seed: int, *, unseen_fillings: bool) -> Iterator[tuple[Wording, str]]:
+    """One task of each wording in turn, until all have run out."""
+    streams = [(wording, wording.tasks(seed, unseen_fillings=unseen_fillings)) for wording in pool]
+    while streams:
+        left = []
+        for wording, tasks in streams:
+            task = next(tasks, None)
+            if task is not None:
+                left.append((wording, tasks))
+                yield wording, task
+        streams = left
+
+
+def _decision_files(location: str) -> dict[str, Path]:
+    """The JSONL files at `location` by name relative to it, sorted; none for the bundled set alone."""
+    if not location:
+        return {}
+    root = Path(location).expanduser()
+    if root.is_file():
+        return {root.name: root}
+    if root.is_dir():
+        found = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.jsonl")) if path.is_file()}
+        if found:
+            return found
+    raise SourceError(
+        f"expected a JSONL file of routing decisions, or a folder with some, at {location}, got "
+        f"{'a folder without *.jsonl' if root.is_dir() else 'nothing'}; leave the location out for the bundled set"
+    )
+
+
+def _plain(task: str) -> str:
+    """What two tasks share that differ in spacing, case or final punctuation alone."""
+    return collapse(task).casefold().rstrip(" .?!:;")
+
+
+def _short(text: str) -> str:
+    return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "replace"))[:12]
+
+
+class _Lines:
+    """The unread lines of a file that only grows; a file that was rewritten is read from its start."""
+
+    def __init__(self, path: Path, seen: Mapping[str, Any] | None, max_line_bytes: int) -> None:
+        self.path, self.max_line_bytes = path, max_line_bytes
+        self._hasher = xxhash.xxh3_64()
+        self._bytes = self._newlines = 0
+        self.fresh = False
+        if seen and self._skip(int(seen["bytes"])) and self._hasher.hexdigest() == seen["digest"]:
+            return
+        self._hasher.reset()
+        self._bytes = self._newlines = 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """How far the file was read."""
+        return {"bytes": self._bytes, "digest": self._hasher.hexdigest()}
+
+    def __iter__(self) -> Iterator[tuple[int, bytes | None]]:
+        """Line number and content of each line that is not blank; None in place of one that is too long."""
+        with self.path.open("rb") as file:
+            file.seek(self._bytes)
+            while line := file.readline(self.max_line_bytes + 1):
+                self.fresh, number = True, self._newlines + 1
+                content = line.strip() if len(line.rstrip(b"\r\n")) <= self.max_line_bytes else None
+                self._eat(line)
+                while content is None and not line.endswith(b"\n") and (line := file.readline(self.max_line_bytes)):
+                    self._eat(line)
+                if content != b"":
+                    yield number, content
+
+    def _eat(self, piece: bytes) -> None:
+        self._hasher.update(piece)
+        self._bytes += len(piece)
+        self._newlines += piece.count(b"\n")
+
+    def _skip(self, count: int) -> bool:
+        with self.path.open("rb") as file:
+            while self._bytes < count and (piece := file.read(min(1 << 20, count - self._bytes))):
+                self._eat(piece)
+        return self._bytes == count
+
+
+def _decisions(
+    lines: _Lines, path: Path, labels: Sequence[str], reserved: Container[str]
+) -> Iterator[Example | Reject]:
+    changed = path.stat().st_mtime
+    for number, line in lines:
+        decision = _parsed(line, labels)
+        if isinstance(decision, str):
+            yield Reject(str(path), decision, line=number)
+            continue
+        task, route = decision["task"].strip(), decision["route"]
+        if _plain(task) in reserved:
+            yield Reject(str(path), "held out for evaluation", line=number)
+            continue
+        when = decision.get("timestamp")
+        created = float(when) if isinstance(when, int | float) and not isinstance(when, bool) else changed
+        yield Example(
+            source="routing",
+            format="instruction",
+            input_text=question(task, labels),
+            output_text=route,
+            metadata={"task": task, "origin": "decision"},
+            domain="planning",
+            source_id=str(decision.get("id") or f"{path.name}:{number}"),
+            group_key=f"routing:{_short(_plain(task))}",
+            created_at=created,
+            updated_at=created,
+        )
+
+
+def _parsed(line: bytes | None, labels: Sequence[str]) -> dict[str, Any] | str:
+    """The decision on one line, or why it is none."""
+    if line is None:
+        return "line too long"
+    try:
+        decision = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return "not valid JSON"
+    if not isinstance(decision, dict) or not isinstance(decision.get("task"), str) or not decision["task"].strip():
+        return "no task"
+    if decision.get("route") not in labels:
+        return "route is not one of the labels"
+    return decision

@@ -1,0 +1,107 @@
+"""Examples written to a file, in the formats other tools read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import orjson
+from sqlalchemy import insert, select
+
+from samloop.errors import StoreError
+from samloop.store.examples import Examples
+from samloop.store.filters import Filters
+from samloop.store.noun import to_plain, to_row
+from samloop.store.runs import mark_used
+from samloop.store.tables import export_history
+
+ACCEPTED: Final = Filters(states=("accepted",))
+
+
+class Export(Examples):
+    """Export of examples."""
+
+    def export_to_jsonl(
+        self,
+        path: str | os.PathLike[str],
+        format: str = "auto",
+        filters: Filters = ACCEPTED,
+        mark_as_used: bool = False,
+    ) -> int:
+        """Write the chosen examples as JSON lines; the file is there when it is whole, and not before.
+
+        Args:
+            path: the file; an existing one is replaced. Its folder must exist.
+            format: one of the written formats, or "auto" for each example's own; see `samloop.text.lines.to_line`.
+            filters: which examples; by default the accepted ones.
+            mark_as_used: mark what was written as used, so that `exclude_used` leaves it out next time.
+
+        Returns:
+            how many examples were written.
+
+        Raises:
+            StoreError: the file cannot be written; nothing was marked, and an older file is as it was.
+            InputError: an example cannot be written in that format.
+        """
+        from samloop.text.lines import to_line
+
+        target = Path(path).expanduser().absolute()
+        ids: list[str] = []
+        with _beside(target) as file:
+            for example in self.select(filters):
+                file.write(orjson.dumps(to_line(example, format), option=orjson.OPT_APPEND_NEWLINE))
+                ids.append(example.id)
+        row = {
+            "path": str(target),
+            "format": format,
+            "filters": filters.to_dict(),
+            "examples": len(ids),
+            "marked_used": mark_as_used,
+            "created_at": time.time(),
+        }
+        with self._database.write() as connection:
+            if mark_as_used:
+                mark_used(connection, ids, None)
+            connection.execute(insert(export_history).values(**to_row(export_history, row)))
+        return len(ids)
+
+    def exports(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """What was exported, newest first: path, format, filters, examples, marked_used, created_at."""
+        statement = select(export_history).order_by(export_history.c.number.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [to_plain(row) for row in connection.execute(statement)]
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[BinaryIO]:
+    """A private file beside `target` that takes its name, flushed to disk, when the block ends well."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error) from error
+        raise
+
+
+def _unwritable(target: Path, error: OSError) -> StoreError:
+    return StoreError(f"the export {target} cannot be written ({error.strerror}); choose another file or make space")

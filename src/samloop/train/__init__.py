@@ -1,0 +1,1 @@
+"""One training driver over two thin backends."""

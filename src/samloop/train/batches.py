@@ -1,0 +1,211 @@
+"""Dataset lines to numpy batches: encoded once, bucketed by length, in an order that seed and epoch alone decide.
+
+Each token carries one weight: how much its prediction counts. It is the example's own weight on assistant tokens and
+zero on all else, so that mask and weight are one array and no backend can confuse them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import xxhash
+
+from samloop.errors import InputError, TrainingError
+from samloop.text.template import encode_chat
+from samloop.text.tokens import Tokenizer
+
+MEGABATCH: Final = 64
+"""Batches that are sorted together. With batches of 4 to 16 and lengths spread like those of instruction data, 2 to
+3 % of a batch is padding (32 give 5 to 6, 128 give 1 to 2), and the examples of a batch still vary between epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some sequences, padded on the right to the longest.
+
+    Attributes:
+        ids: int32 [examples, tokens].
+        weights: float32 [examples, tokens]; weights[b, t] is how much the prediction of ids[b, t] from the tokens
+            before it counts; zero on prompts, padding and the first token.
+        tokens: tokens without padding.
+    """
+
+    ids: np.ndarray
+    weights: np.ndarray
+    tokens: int
+
+    @property
+    def total_weight(self) -> float:
+        """Σ weights, in float64."""
+        return float(self.weights.sum(dtype=np.float64))
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(row, position, token, weight) of each prediction that counts: ids[row, position] predicts token."""
+        rows, columns = np.nonzero(self.weights[:, 1:])
+        return rows, columns, self.ids[rows, columns + 1], self.weights[rows, columns + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The encoded examples of one split, end to end in flat arrays.
+
+    Attributes:
+        ids: int32 [all tokens].
+        weights: float32 [all tokens], as in `Batch`.
+        starts: int64 [examples + 1]; example i lies at starts[i]:starts[i + 1].
+        too_long: examples left out because they exceed the sequence bound.
+        untrainable: examples left out because no token of theirs counts.
+    """
+
+    ids: np.ndarray
+    weights: np.ndarray
+    starts: np.ndarray
+    too_long: int
+    untrainable: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens per example, int64."""
+        return np.diff(self.starts)
+
+    def digest(self) -> str:
+        """128-bit xxh3 of all that training sees of these examples."""
+        hasher = xxhash.xxh3_128()
+        for array in (self.ids, self.weights, self.starts):
+            hasher.update(np.ascontiguousarray(array).data)
+        return hasher.hexdigest()
+
+    def batch(self, indices: Sequence[int] | np.ndarray, pad_id: int) -> Batch:
+        """The examples at `indices` as one batch."""
+        spans = [(int(self.starts[i]), int(self.starts[i + 1])) for i in indices]
+        width = max(end - start for start, end in spans)
+        ids = np.full((len(spans), width), pad_id, dtype=np.int32)
+        weights = np.zeros((len(spans), width), dtype=np.float32)
+        for row, (start, end) in enumerate(spans):
+            ids[row, : end - start] = self.ids[start:end]
+            weights[row, : end - start] = self.weights[start:end]
+        weights[:, 0] = 0.0
+        return Batch(ids, weights, sum(end - start for start, end in spans))
+
+
+EMPTY: Final = Examples(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(1, np.int64), 0, 0)
+"""A split without examples."""
+
+
+def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weighted: bool = True) -> Examples:
+    """Encode the lines of a train.jsonl or valid.jsonl.
+
+    Args:
+        weighted: let each example count by its metadata.weight; without it, every trainable token counts one.
+
+    Raises:
+        InputError: a line is not what `prepare` writes.
+        TrainingError: the file cannot be read.
+    """
+    ids: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    too_long = untrainable = 0
+    for number, line in _lines(path):
+        messages, weight = _parse(line, f"{path}, line {number}")
+        try:
+            encoded = encode_chat(tokenizer, messages)
+        except InputError:
+            untrainable += 1
+            continue
+        counts = encoded.trainable.astype(np.float32) * np.float32(weight if weighted else 1.0)
+        if len(encoded.ids) > max_seq_tokens:
+            too_long += 1
+        elif not counts[1:].any():
+            untrainable += 1
+        else:
+            ids.append(np.asarray(encoded.ids, dtype=np.int32))
+            weights.append(counts)
+    starts = np.cumsum([0, *(len(one) for one in ids)], dtype=np.int64)
+    return Examples(
+        ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
+        weights=np.concatenate(weights) if weights else np.zeros(0, np.float32),
+        starts=starts,
+        too_long=too_long,
+        untrainable=untrainable,
+    )
+
+
+def bucketed(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch, as arrays of example numbers: each example exactly once.
+
+    Shuffled, cut into stretches of `MEGABATCH` batches, sorted by length within each, cut into batches, and the
+    batches shuffled. There are ceil(examples / batch_examples) of them in every epoch. In epoch 0 the batch with the
+    longest example comes first, so that a run that cannot fit its memory fails at once and not after hours.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(lengths))
+    stretch = batch_examples * MEGABATCH
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), stretch):
+        part = order[start : start + stretch]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[at : at + batch_examples] for at in range(0, len(part), batch_examples)]
+    shuffled = [batches[i] for i in generator.permutation(len(batches))]
+    if epoch == 0 and shuffled:
+        longest = max(range(len(shuffled)), key=lambda i: int(lengths[shuffled[i]].max()))
+        shuffled[0], shuffled[longest] = shuffled[longest], shuffled[0]
+    return shuffled
+
+
+def in_order(lengths: np.ndarray, *, batch_examples: int, limit: int) -> list[np.ndarray]:
+    """Batches for validation: at most `limit` examples, evenly spaced over the split, sorted by length."""
+    chosen = np.unique(np.linspace(0, len(lengths) - 1, min(limit, len(lengths))).astype(np.int64))
+    chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
+    return [chosen[at : at + batch_examples] for at in range(0, len(chosen), batch_examples)]
+
+
+def by_length(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
+    """Numbers of sequences in batches of similar length, none larger than `max_tokens` with padding unless alone."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    cuts, start = [0], 0
+    for at, index in enumerate(order):
+        if at > start and (at - start + 1) * lengths[index] > max_tokens:
+            cuts.append(at)
+            start = at
+    for first, last in pairwise([*cuts, len(order)]):
+        if last > first:
+            yield order[first:last]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise TrainingError(
+            f"the dataset file {path} cannot be read ({error.strerror}); 'samloop prepare' writes it"
+        ) from error
+
+
+def _parse(line: bytes, where: str) -> tuple[list[Any], float]:
+    try:
+        record = orjson.loads(line)
+        messages = record["messages"]
+        weight = float((record.get("metadata") or {}).get("weight", 1.0))
+        fits = bool(messages) and all(isinstance(m["role"], str) and isinstance(m["content"], str) for m in messages)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        fits, messages, weight = False, [], 1.0
+    if not fits:
+        raise InputError(
+            f"expected an object with messages of role and content, as 'samloop prepare' writes it, at {where}"
+        )
+    if not (math.isfinite(weight) and weight >= 0):
+        raise InputError(f"expected a weight of zero or more, got {weight} at {where}")
+    return messages, weight

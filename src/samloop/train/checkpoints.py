@@ -1,0 +1,125 @@
+"""Checkpoints of a run: all it takes to go on as if nothing had happened, in folders that appear whole.
+
+A checkpoint folder is an adapter in PEFT's layout, plus optimiser.safetensors (moments and random state),
+best.safetensors (the best adapter so far) and progress.json. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from samloop.errors import TrainingError
+from samloop.files import whole_folder, write_atomic, write_json
+from samloop.train.adapter import Adapter, weights_of
+from samloop.train.learner import Learner
+
+KEPT: Final = 2
+"""Checkpoints kept: the newest, and one before it should a disk lose the newest."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: optimiser steps taken.
+        loss: mean of recent_losses.
+        first_loss, recent_losses: nats per trained token, of the first step and of the latest ones.
+        validation_loss: the latest, in nats per token; None before the first.
+        best_loss, best_step: the lowest validation loss and when it was.
+        waited: validations since the best.
+        trained_tokens: tokens without padding that went through the model, from the beginning.
+        seconds: time spent in steps.
+        stopped_early: no improvement within the job's patience.
+    """
+
+    step: int = 0
+    loss: float | None = None
+    first_loss: float | None = None
+    recent_losses: list[float] = field(default_factory=list)
+    validation_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    trained_tokens: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+
+class Checkpoints:
+    """The checkpoints under one folder, for one job on one base and one dataset."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """`identity` is plain JSON: a checkpoint with another one is never gone on from."""
+        self._folder = folder
+        self._identity = json.loads(json.dumps(identity))
+
+    def save(self, learner: Learner, progress: Progress, best: Adapter | None) -> None:
+        """Keep the state after `progress.step` steps.
+
+        Raises:
+            TrainingError: the disk is full or cannot be written; earlier checkpoints are as they were.
+        """
+        try:
+            with whole_folder(self._folder / f"step-{progress.step:08d}") as folder:
+                learner.adapter().write(folder)
+                write_atomic(folder / "optimiser.safetensors", save_arrays(learner.state()))
+                if best is not None:
+                    write_atomic(folder / "best.safetensors", save_arrays(best.arrays()))
+                write_json(folder / "progress.json", {"identity": self._identity, "progress": asdict(progress)})
+        except OSError as error:
+            raise TrainingError(
+                f"the checkpoint of step {progress.step} cannot be written to {self._folder} ({error.strerror}); "
+                "make room and start the run again: it goes on from the checkpoint before"
+            ) from error
+        for old in self._all()[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def restore(self, learner: Learner) -> tuple[Progress, Adapter | None]:
+        """Put `learner` where the newest checkpoint left it; a fresh `Progress` where there is none.
+
+        Raises:
+            TrainingError: the checkpoint is of another job, base or dataset, or cannot be read.
+        """
+        found = self._all()
+        if not found:
+            return Progress(), None
+        path = found[-1]
+        try:
+            content = json.loads((path / "progress.json").read_text(encoding="utf-8"))
+            state = load_arrays((path / "optimiser.safetensors").read_bytes())
+            best = path / "best.safetensors"
+            best_arrays = load_arrays(best.read_bytes()) if best.is_file() else None
+        except Exception as error:  # the safetensors library raises its own kinds, one per cause
+            raise TrainingError(
+                f"the checkpoint {path} cannot be read; remove that folder and the run goes on from the one before"
+            ) from error
+        self._compare(content["identity"], path)
+        adapter = Adapter.read(path)
+        learner.restore(adapter, state)
+        kept = replace(adapter, weights=weights_of(best_arrays)) if best_arrays else None
+        return Progress(**content["progress"]), kept
+
+    def last_step(self) -> int | None:
+        """The step of the newest checkpoint; None where there is none."""
+        found = self._all()
+        return int(found[-1].name.removeprefix("step-")) if found else None
+
+    def _all(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*")) if self._folder.is_dir() else []
+
+    def _compare(self, identity: Mapping[str, Any], path: Path) -> None:
+        for name, value in self._identity.items():
+            if identity.get(name) != value:
+                raise TrainingError(
+                    f"the checkpoint {path} is of another run ({name} was {identity.get(name)}, is {value}); "
+                    "take the same settings and data, or start in a new folder"
+                )

@@ -1,0 +1,30 @@
+"""metrics.jsonl of a run: read back whole, however often the run was killed and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, by step; empty where there is no file.
+
+    A line that a crash cut off is left out. After a resume some steps stand in the file twice: the later line counts.
+    """
+    lines: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_bytes().splitlines():
+            try:
+                lines.append(orjson.loads(line))
+            except orjson.JSONDecodeError:
+                continue
+    return latest(lines)
+
+
+def latest(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line per step, the last that came, in order of steps; lines of other kinds are left out."""
+    by_step = {line["step"]: line for line in lines if isinstance(line, dict) and isinstance(line.get("step"), int)}
+    return [by_step[step] for step in sorted(by_step)]

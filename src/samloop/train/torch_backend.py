@@ -1,0 +1,303 @@
+"""Training and answering with torch, transformers and PEFT, on a CPU or a CUDA device.
+
+Sequences are padded on the right and the attention is causal, so a real token never sees padding and no attention
+mask is needed. The output head, the dearest matrix of a small model, runs only on positions whose loss counts.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from samloop.errors import MissingExtraError, ModelError
+from samloop.protocols import AdapterRef
+from samloop.text.tokens import Tokenizer
+from samloop.train.adapter import PEFT_PREFIX, Adapter, Weights, initial, plan, weights_of
+from samloop.train.base import PLAIN_HEADS, Base
+from samloop.train.batches import Batch
+from samloop.train.job import TrainJob
+from samloop.train.sampling import Sampler, score
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; samloop loads folders, never names
+try:
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from torch.nn import functional
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+except ImportError:
+    raise MissingExtraError("torch", "training on torch") from None
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+NAME: Final = "adapter"
+
+
+class TorchBackend:
+    """The backend called ``torch``."""
+
+    def learner(self, base: Base, job: TrainJob) -> TorchLearner:
+        """The base with a fresh adapter, drawn from the job's seed alone."""
+        return TorchLearner(base, job)
+
+    def load(self, base: Path, adapters: Sequence[AdapterRef] = ()) -> TorchModel:
+        """The base with adapters to switch between; the bare base answers until `use` names one.
+
+        Raises:
+            ModelError: a folder is incomplete, or an adapter belongs to another base.
+        """
+        return TorchModel(Base.open(base), adapters)
+
+
+class _Network:
+    """A loaded base, its device, and the two forward passes that everything here is made of."""
+
+    def __init__(self, base: Base) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.half = not base.small and _has_bfloat16(self.device)
+        try:
+            self.model = AutoModelForCausalLM.from_pretrained(
+                base.folder,
+                dtype=torch.bfloat16 if self.half else torch.float32,
+                attn_implementation="sdpa",
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"the model in {base.folder} cannot be loaded: {first_line}") from error
+        self.model.to(self.device).eval().requires_grad_(False)
+        self.plain_head = base.config.get("model_type") in PLAIN_HEADS
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of each linear module."""
+        return {
+            name: (module.in_features, module.out_features)
+            for name, module in self.model.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if not self.half:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def logits_at(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> torch.Tensor:
+        """float32 logits [len(rows), vocabulary] at the given positions of int32 ids [batch, tokens]."""
+        tokens, at = self.tensor(ids.astype(np.int64)), (self.tensor(rows), self.tensor(positions))
+        with self.autocast():
+            if self.plain_head:
+                hidden = self.model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
+                logits = self.model.get_output_embeddings()(hidden[at])
+            else:
+                logits = self.model(input_ids=tokens, use_cache=False).logits[at]
+        return cast("torch.Tensor", logits.float())
+
+    def nats(self, batch: Batch) -> torch.Tensor:
+        """Σ weight · nats of a batch, a scalar."""
+        rows, positions, targets, weights = batch.predictions()
+        logits = self.logits_at(batch.ids[:, :-1], rows, positions)
+        each = functional.cross_entropy(logits, self.tensor(targets.astype(np.int64)), reduction="none")
+        return (each * self.tensor(weights)).sum()
+
+
+class TorchLearner:
+    """A base model with one trainable adapter and AdamW on it."""
+
+    def __init__(self, base: Base, job: TrainJob) -> None:
+        self._network = _Network(base)
+        self._job, self._fingerprint = job, base.fingerprint
+        shapes = self._network.shapes()
+        modules = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
+        torch.manual_seed(job.seed)
+        self._peft = _attach(self._network.model, NAME, job.rank, job.alpha, job.dropout, modules)
+        _set_weights(self._peft, NAME, initial(shapes, modules, rank=job.rank, seed=job.seed))
+        self._trainable = {name: p for name, p in _lora_parameters(self._peft, NAME).items() if p.requires_grad}
+        self._optimiser = torch.optim.AdamW(
+            self._trainable.values(),
+            lr=job.learning_rate,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=job.weight_decay,
+            fused=True,
+        )
+
+    def accumulate(self, batch: Batch, denominator: float) -> float:
+        """See `Learner.accumulate`."""
+        self._peft.train()
+        loss = self._network.nats(batch)
+        (loss / denominator).backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def update(self, learning_rate: float) -> float:
+        """See `Learner.update`."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self._trainable.values(), self._job.max_grad_norm))
+        if np.isfinite(norm):
+            self._optimiser.param_groups[0]["lr"] = learning_rate
+            self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        return norm
+
+    def loss(self, batch: Batch) -> float:
+        """See `Learner.loss`."""
+        self._peft.eval()
+        with torch.inference_mode():
+            return float(self._network.nats(batch))
+
+    def adapter(self) -> Adapter:
+        """See `Learner.adapter`."""
+        return Adapter(
+            rank=self._job.rank,
+            alpha=self._job.alpha,
+            dropout=self._job.dropout,
+            weights=_get_weights(self._peft, NAME),
+            base_name=self._job.base_name,
+            base_fingerprint=self._fingerprint,
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """See `Learner.state`."""
+        state = {"random": torch.get_rng_state().numpy().copy()}
+        if self._network.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state().numpy().copy()
+        for name, parameter in self._trainable.items():
+            for part, value in self._optimiser.state[parameter].items():
+                state[f"{name}/{part}"] = value.detach().cpu().numpy().copy()
+        return state
+
+    def restore(self, adapter: Adapter, state: Mapping[str, np.ndarray]) -> None:
+        """See `Learner.restore`."""
+        _set_weights(self._peft, NAME, adapter.weights)
+        torch.set_rng_state(torch.from_numpy(state["random"].copy()))
+        if "random_cuda" in state and self._network.device.type == "cuda":
+            torch.cuda.set_rng_state(torch.from_numpy(state["random_cuda"].copy()))
+        for name, parameter in self._trainable.items():
+            parts = {key.rsplit("/", 1)[1]: value for key, value in state.items() if key.startswith(f"{name}/")}
+            self._optimiser.state[parameter] = {
+                part: torch.from_numpy(value.copy()).to(parameter.device) for part, value in parts.items()
+            }
+
+
+class TorchModel:
+    """A base model that answers, alone or with one of its adapters; see `protocols.Model`."""
+
+    def __init__(self, base: Base, adapters: Sequence[AdapterRef]) -> None:
+        self.tokenizer = Tokenizer.load(base.folder)
+        self._network = _Network(base)
+        self._vocabulary = int(self._network.model.get_output_embeddings().weight.shape[0])
+        self._names = tuple(ref.name for ref in adapters)
+        self._peft: PeftModel | None = None
+        shapes = self._network.shapes()
+        for ref in adapters:
+            adapter = Adapter.read(ref.path)
+            adapter.check(shapes, base.fingerprint, str(ref.path))
+            self._add(ref.name, adapter)
+        self.use(None)
+
+    def _add(self, name: str, adapter: Adapter) -> None:
+        shape = (adapter.rank, adapter.alpha, 0.0, sorted(adapter.weights))
+        if self._peft is None:
+            self._peft = _attach(self._network.model, name, *shape)
+        else:
+            self._peft.add_adapter(name, _config(*shape))
+        _set_weights(self._peft, name, adapter.weights)
+
+    def use(self, adapter: str | None) -> None:
+        """Answer with the adapter of that name from now on; None is the bare base.
+
+        Raises:
+            ModelError: no adapter of that name was loaded.
+        """
+        if adapter is not None and adapter not in self._names:
+            raise ModelError(f"no adapter '{adapter}' was loaded; there is {', '.join(self._names) or 'none'}")
+        if self._peft is None:
+            return
+        if adapter is None:
+            self._peft.base_model.disable_adapter_layers()
+        else:
+            self._peft.base_model.enable_adapter_layers()
+            self._peft.set_adapter(adapter)
+        self._peft.eval().requires_grad_(False)
+
+    def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """See `protocols.Model.logprobs`."""
+        return score(sequences, self.tokenizer.pad_id, self._vocabulary, self._score)
+
+    def _score(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            logits = self._network.logits_at(ids, rows, positions)
+            targets = self._network.tensor(ids[rows, positions + 1].astype(np.int64))
+            return (-functional.cross_entropy(logits, targets, reduction="none")).cpu().numpy()
+
+    def generate(
+        self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[int]:
+        """See `protocols.Model.generate`."""
+        sampler, cache, feed = Sampler(temperature, seed), None, list(prompt)
+        for _ in range(max_new_tokens):
+            with torch.inference_mode(), self._network.autocast():
+                out = self._network.model(
+                    input_ids=torch.tensor([feed], device=self._network.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            cache = out.past_key_values
+            token = sampler(out.logits[0, -1].float().cpu().numpy())
+            if token in self.tokenizer.end_ids:
+                return
+            yield token
+            feed = [token]
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _config(rank: int, alpha: float, dropout: float, modules: list[str]) -> LoraConfig:
+    return LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none", task_type="CAUSAL_LM"
+    )
+
+
+def _attach(model: Any, name: str, rank: int, alpha: float, dropout: float, modules: list[str]) -> PeftModel:
+    with warnings.catch_warnings():
+        # PEFT asks transformers whether it checkpoints activations, by a name that transformers has since changed.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        return get_peft_model(model, _config(rank, alpha, dropout, modules), adapter_name=name)
+
+
+def _lora_parameters(peft: PeftModel, name: str) -> dict[str, torch.nn.Parameter]:
+    """The adapter's parameters by PEFT's name on disk, sorted."""
+    found = {
+        key.replace(f".{name}.weight", ".weight"): parameter
+        for key, parameter in peft.named_parameters()
+        if ".lora_" in key and key.endswith(f".{name}.weight")
+    }
+    return dict(sorted(found.items()))
+
+
+def _get_weights(peft: PeftModel, name: str) -> Weights:
+    arrays = {key: p.detach().float().cpu().numpy().copy() for key, p in _lora_parameters(peft, name).items()}
+    return weights_of(arrays)
+
+
+def _set_weights(peft: PeftModel, name: str, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    parameters = _lora_parameters(peft, name)
+    with torch.no_grad():
+        for module, (a, b) in weights.items():
+            parameters[f"{PEFT_PREFIX}{module}.lora_A.weight"].copy_(torch.from_numpy(a))
+            parameters[f"{PEFT_PREFIX}{module}.lora_B.weight"].copy_(torch.from_numpy(b))

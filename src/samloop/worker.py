@@ -1,0 +1,99 @@
+"""The child process: one job.json in, metrics.jsonl and result.json out.
+
+Started as ``python -m samloop.worker FOLDER`` by `samloop.child`. It ends when its standard input closes (the parent
+died), and stops cleanly, with a checkpoint, on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from filelock import FileLock, Timeout
+
+from samloop import plugins
+from samloop.errors import SamloopError, TrainingError
+from samloop.files import write_json
+from samloop.protocols import AdapterRef, Model
+
+
+def work(folder: Path) -> dict[str, Any]:
+    """Do the job in `folder` and return its result; a second worker on the same folder is refused.
+
+    Raises:
+        TrainingError: another worker is at it, or the job is of an unknown kind.
+    """
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        with FileLock(folder / "worker.lock", timeout=5), (folder / "metrics.jsonl").open("ab") as metrics:
+
+            def on_metric(line: Mapping[str, Any]) -> None:
+                metrics.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+                metrics.flush()
+
+            return _dispatch(orjson.loads((folder / "job.json").read_bytes()), folder, on_metric, stop.is_set)
+    except Timeout:
+        raise TrainingError(f"another worker is at work in {folder}; wait for it or stop it first") from None
+
+
+def _dispatch(
+    job: dict[str, Any],
+    folder: Path,
+    on_metric: Callable[[Mapping[str, Any]], None],
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    kind = job.pop("kind", None)
+    if kind == "train":
+        from samloop.train.driver import run as run_training
+        from samloop.train.job import TrainJob
+
+        return run_training(TrainJob.from_dict(job), folder, on_metric, should_stop)
+    if kind == "evaluate":
+        from samloop.evaluate.job import EvaluateJob
+        from samloop.evaluate.run import run as run_evaluation
+
+        parsed = EvaluateJob.from_dict(job)
+        return run_evaluation(
+            parsed, folder, on_metric, lambda base, adapters: load_model(parsed.backend, base, adapters)
+        )
+    raise TrainingError(f"expected a job of kind train or evaluate in {folder}, got {kind!r}")
+
+
+def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef]) -> Model:
+    """The base model at `base` with `adapters`, loaded by the backend of that name."""
+    model: Model = plugins.load("backends", backend)().load(base, adapters)
+    return model
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main(folder: Path) -> int:
+    """Work in `folder`; errors end up in result.json as {"error": {type, message}}. The exit code."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        result = work(folder)
+    except SamloopError as error:
+        write_json(folder / "result.json", {"error": {"type": type(error).__name__, "message": str(error)}})
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        message = f"the worker broke with {type(error).__name__}; its log is {folder / 'worker.log'}"
+        write_json(folder / "result.json", {"error": {"type": "TrainingError", "message": message}})
+        return 1
+    write_json(folder / "result.json", result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,244 @@
+"""Redaction: every type found, nothing harmless taken, stable placeholders, bulk and single alike."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samloop.text.patterns import PATTERNS, PREFILTER, Placeholders, Redactor, redact
+
+DIGITS = "7391846205" * 30
+LETTERS = "qX7bR2mZ9kT4wVc8LnP5sJ6dG3hF1yNa" * 10
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def made(prefix: str, length: int, alphabet: str = LETTERS) -> str:
+    """A value of a provider's shape, put together here so that no such literal stands in the repository."""
+    return prefix + alphabet[:length]
+
+
+HEX = "0123456789abcdef9f8e7d6c5b4a3120" * 4
+SECRETS = {
+    "aws": made("AK" + "IA", 16, LETTERS.upper()),
+    "github": made("gh" + "p_", 36),
+    "github fine": made("github" + "_pat_", 40),
+    "gitlab": made("gl" + "pat-", 20),
+    "openai": made("s" + "k-", 48),
+    "openai project": made("s" + "k-proj-", 60),
+    "anthropic": made("s" + "k-ant-api03-", 80),
+    "slack": "xo" + "xb-" + DIGITS[:11] + "-" + LETTERS[:24],
+    "slack hook": "https://hooks.slack.com/" + "services/T" + LETTERS[:8].upper() + "/B0" + LETTERS[:30],
+    "google": made("AI" + "za", 35),
+    "google oauth": made("ya" + "29.", 60),
+    "stripe": made("sk" + "_live_", 24),
+    "hugging face": made("h" + "f_", 34),
+    "npm": made("np" + "m_", 36),
+    "pypi": made("py" + "pi-", 90),
+    "sendgrid": "S" + "G." + LETTERS[:22] + "." + LETTERS[:43],
+    "twilio": made("A" + "C", 32, HEX),
+    "digitalocean": made("do" + "p_v1_", 64, HEX),
+    "databricks": made("da" + "pi", 32, HEX),
+    "shopify": made("shp" + "at_", 32, HEX),
+    "groq": made("gs" + "k_", 52),
+    "telegram": DIGITS[:9] + ":A" + "A" + LETTERS[:33],
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_providers_token_is_taken_out(name: str) -> None:
+    text, counts = redact(f"use {SECRETS[name]} for now")
+    assert LETTERS[4:12] not in text
+    assert HEX[4:12] not in text
+    assert sum(counts.values()) == 1
+    assert "[REDACTED_API_KEY]" in text
+
+
+PERSONAL = [
+    ("EMAIL", "write to jane.doe+x@mail.co.uk today", "jane.doe+x@mail.co.uk"),
+    ("PHONE", "call +49 30 901820 now", "+49 30 901820"),
+    ("PHONE", "call (555) 234-5678 now", "(555) 234-5678"),
+    ("PHONE", "Tel: 0490 75 40 81", "0490 75 40 81"),
+    ("PHONE", "Phone:\n467 3395", "467 3395"),
+    ("SSN", "my number is 460-89-9847.", "460-89-9847"),
+    ("CREDIT_CARD", "card 4539 1488 0343 6467, thanks", "4539 1488 0343 6467"),
+    ("CREDIT_CARD", "card 4539148803436467", "4539148803436467"),
+    ("IBAN", "to DE89 3704 0044 0532 0130 00 please", "DE89 3704 0044 0532 0130 00"),
+    ("IBAN", "to GB82WEST12345698765432", "GB82WEST12345698765432"),
+    ("IP_ADDRESS", "from 93.184.216.34:443", "93.184.216.34"),
+    ("IP_ADDRESS", "from 2606:2800:220:1:248:1893:25c8:1946 it came", "2606:2800:220:1:248:1893:25c8:1946"),
+    ("USER", "see /home/jdoe/notes.txt", "jdoe"),
+    ("USER", "see /Users/jane.doe/notes.txt", "jane.doe"),
+    ("USER", r"see C:\Users\JaneD\notes.txt", "JaneD"),
+    ("PASSWORD", "https://bob:" + "hunter2x@db.corp.net/x", "hunter2x"),
+    ("PASSWORD", "postgresql+psycopg://svc:" + "s3cr3t!pw@10.0.0.1/db", "s3cr3t!pw"),
+    ("PASSWORD", "DB_PASSWORD=" + "tr0ub4dor&3", "tr0ub4dor&3"),
+    ("PASSWORD", "password: '" + "correct-horse-battery'", "correct-horse-battery"),
+    ("PASSWORD", '{"passwd": "' + 'letmein99"}', "letmein99"),
+    ("SECRET", 'client_secret = "' + LETTERS[:24] + '"', LETTERS[:24]),
+    ("SECRET", "API_KEY=" + LETTERS[:24], LETTERS[:24]),
+    ("PASSWORD", "the password is " + "hunter2x", "hunter2x"),
+    ("TOKEN", "Authorization: Bearer " + LETTERS[:32], LETTERS[:32]),
+    ("TOKEN", "ey" + "J" + LETTERS[:20] + ".ey" + "J" + LETTERS[:30] + "." + LETTERS[:30], LETTERS[:20]),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), PERSONAL)
+def test_personal_data_and_passwords_are_taken_out(kind: str, text: str, value: str) -> None:
+    done, counts = redact(text)
+    assert value not in done
+    assert counts == {kind: 1}
+    assert f"[REDACTED_{kind}]" in done
+
+
+def test_a_private_key_goes_whole() -> None:
+    rows = "\n".join(LETTERS[:64] for _ in range(4))
+    label = "PRIVATE " + "KEY"
+    done, counts = redact(f"key:\n-----BEGIN RSA {label}-----\n{rows}\n-----END RSA {label}-----\nafter")
+    assert done == "key:\n[REDACTED_PRIVATE_KEY]\nafter"
+    assert counts == {"PRIVATE_KEY": 1}
+
+
+HARMLESS = [
+    "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+    "id 123e4567-e89b-12d3-a456-426614174000",
+    "version 1.2.3.4 and v10.20.30.40, samloop==1.2.3.4",
+    "def login(user: str, password: str) -> Token:",
+    "password = getpass.getpass()",
+    "password = os.environ['DB_PASSWORD']",
+    "token = tokens[i]; key = lambda m: m.key2",
+    "monkey=banana42 turnkey: solution1",
+    "api_key: YOUR_API_KEY, api_key=<key>, token=${TOKEN}, password: changeme",
+    "write to user@example.com or noreply@test.invalid",
+    "git clone git@github.com:samloop/samloop.git",
+    "image icon@2x.png, package left-pad@1.3.0",
+    "connect to 127.0.0.1, 192.168.1.10, 10.0.0.5, localhost:8080, 8.8.8.8",
+    "postgres://user:password@localhost/db and postgres://localhost/db",
+    "the pixel count is 3840 x 2160; pi is 3.14159265358979323846",
+    "2026-11-21T03:41:13 1700000000 1700000000000",
+    "matrix 01 02 03 04 05 06 07 08 09 10 11 12",
+    "/home/user/project, /Users/Shared/x, https://site.com/home/about",
+    "the order 1234-5678 and the year 2001-02-03",
+    "from 000-12-3456 or 666-12-3456 or 900-12-3456",
+    "card 4539 1488 0343 6468 fails its checksum",
+    "disk-based risk-free sk-learn-style-name",
+    "explain what a bearer token is and basic authentication",
+    "what does -----BEGIN PRIVATE " + "KEY----- mean?",
+    "f(x)=x+12345678; a+4912345678",
+    "the ratio 12:34:56 at 2023:10:11",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == (text, {})
+
+
+def test_placeholders_are_stable_within_an_example() -> None:
+    placeholders, redactor = Placeholders(), Redactor()
+    first = redactor.redact("a@mail.org, b@mail.org", placeholders)
+    second = redactor.redact("B@mail.org wrote to c@mail.org", placeholders)
+    assert first == "[REDACTED_EMAIL], [REDACTED_EMAIL_2]"
+    assert second == "[REDACTED_EMAIL_2] wrote to [REDACTED_EMAIL_3]"
+    assert placeholders.counts == {"EMAIL": 4}
+
+
+def test_numbering_goes_on_after_placeholders_that_stand_there_already() -> None:
+    assert redact("[REDACTED_EMAIL_2] and a@mail.org")[0] == "[REDACTED_EMAIL_2] and [REDACTED_EMAIL_3]"
+
+
+def test_names_on_the_users_list_go_as_whole_words_in_any_case() -> None:
+    done, counts = redact(
+        "Zoë met ANN; Anna and zoë-marie stay, mail ann@mail.org", names=["Ann", "Zoë", "email", " "]
+    )
+    assert done == "[REDACTED_NAME] met [REDACTED_NAME_2]; Anna and [REDACTED_NAME]-marie stay, mail [REDACTED_EMAIL]"
+    assert counts == {"EMAIL": 1, "NAME": 3}
+
+
+@pytest.mark.parametrize("text", [*SECRETS.values(), *(text for _, text, _ in PERSONAL)])
+def test_the_bulk_prefilter_sees_all_that_the_patterns_take(text: str) -> None:
+    assert pc.match_substring_regex(pa.array([text]), PREFILTER)[0].as_py()
+
+
+def test_patterns_compile_in_both_engines_and_agree() -> None:
+    texts = [*SECRETS.values(), *(text for _, text, _ in PERSONAL), *HARMLESS]
+    for pattern in PATTERNS:
+        re2 = pc.match_substring_regex(pa.array(texts), pattern.pattern).to_pylist()
+        assert re2 == [pattern.compiled.search(text) is not None for text in texts], pattern.type
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *SECRETS.values(),
+        *(t for _, t, _ in PERSONAL),
+        *HARMLESS,
+        "password=",
+        "token: ",
+        '"',
+        "'",
+        "@",
+        " ",
+        "\n",
+        "://",
+        ":",
+    ]
+)
+MIXED = st.lists(st.one_of(FRAGMENTS, st.text(max_size=12)), max_size=8).map("".join)
+
+
+@settings(deadline=None, max_examples=300)
+@given(MIXED)
+def test_redacting_twice_changes_nothing(text: str) -> None:
+    once = Redactor(["Ann"]).redact(text, Placeholders([text]))
+    assert Redactor(["Ann"]).redact(once, Placeholders([once])) == once
+
+
+@settings(deadline=None, max_examples=300)
+@given(MIXED)
+def test_what_the_prefilter_passes_over_the_single_way_leaves_too(text: str) -> None:
+    redactor = Redactor(["Ann", "Zoë"])
+    seen = pc.match_substring_regex(pa.array([text.encode("utf-8", "replace").decode()]), redactor.prefilter)[
+        0
+    ].as_py()
+    text = text.encode("utf-8", "replace").decode()
+    if not seen:
+        assert redactor.redact(text, Placeholders()) == text
+
+
+def test_every_pattern_is_bounded() -> None:
+    """RE2 refuses counts over 1,000, and a pattern without a bound before its literal could take quadratic time."""
+    for pattern in PATTERNS:
+        assert all(int(n) <= 1000 for n in re.findall(r"[{,]([0-9]+)\}", pattern.pattern))
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="no data beside the checkout")
+def test_labelled_texts_are_found_with_few_false_alarms() -> None:
+    kinds = {"EMAIL": "EMAIL_ADDRESS", "CREDIT_CARD": "CREDIT_CARD", "IBAN": "IBAN_CODE", "IP_ADDRESS": "IP_ADDRESS",
+             "PHONE": "PHONE_NUMBER", "SSN": "US_SSN"}  # fmt: skip
+    right, wrong, missed = Counter[str](), Counter[str](), Counter[str]()
+    for record in json.loads((SHARED / "pii" / "presidio_synth_v2.json").read_text()):
+        left = [(s["entity_type"], s["entity_value"]) for s in record["spans"]]
+
+        class Spy(Placeholders):
+            def put(self, kind: str, value: str, left: list[tuple[str, str]] = left) -> str:
+                hit = next((s for s in left if s[0] == kinds.get(kind) and (value in s[1] or s[1] in value)), None)
+                (right if hit else wrong)[kind] += 1
+                if hit:
+                    left.remove(hit)
+                return super().put(kind, value)
+
+        Redactor().redact(record["full_text"], Spy())
+        missed.update(kind for kind, label in kinds.items() for s in left if s[0] == label)
+    f1 = {k: 2 * right[k] / (2 * right[k] + wrong[k] + missed[k]) for k in kinds}
+    assert all(f1[k] >= 0.95 for k in ("EMAIL", "CREDIT_CARD", "IBAN", "IP_ADDRESS")), f1
+    assert f1["SSN"] >= 0.9
+    assert f1["PHONE"] >= 0.85
