@@ -27,7 +27,7 @@ def write_weights(path: Path, seed: int) -> None:
 
 def add_run(home: Home, store: Store, run_id: str, seed: int) -> Path:
     store.add_run(
-        run_id, dataset_digest="d" * 32, backend="torch", base="pocket", prepared_revision=1, recipe={"x": 1}
+        run_id, dataset_digest="d" * 32, backend="torch", base="pocket", revision=1, recipe={"x": 1}
     )
     folder = home.runs / run_id / "adapter"
     folder.mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_weights_that_are_no_whole_safetensors_file_are_refused(registry, home):
 def test_a_run_without_adapter_and_no_run_are_named(registry, store):
     with pytest.raises(NotFoundError, match="run 'run-9'"):
         registry.register("run-9", "main")
-    store.add_run("run-8", dataset_digest="d", backend="torch", base="b", prepared_revision=1)
+    store.add_run("run-8", dataset_digest="d", backend="torch", base="b", revision=1)
     with pytest.raises(ModelError, match="expected an adapter folder"):
         registry.register("run-8", "main")
 

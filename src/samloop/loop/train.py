@@ -6,7 +6,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from samloop import __version__
 from samloop.child import run_job
 from samloop.errors import SamloopError, TrainingError
 from samloop.example import to_json
+from samloop.files import storing
 from samloop.loop.context import Context
 from samloop.prepare.dataset import Dataset
 from samloop.text.base import base_digest, resolve_base
 from samloop.train.job import TrainJob
+from samloop.train.metrics import read_metrics
 
 OnMetric = Callable[[dict[str, Any]], None]
 
@@ -59,7 +61,7 @@ def train(
     """Train an adapter on `dataset`; a run that is complete is found again, a killed one goes on.
 
     Returns:
-        {run_id, state, steps, loss, validation_loss, tokens_per_second, peak_memory_bytes, adapter, …}.
+        {run_id, state, steps, loss, validation_loss, tokens_per_second, peak_memory_bytes, adapter, curve, …}.
 
     Raises:
         ModelError: the base cannot be used.
@@ -124,8 +126,21 @@ def _run(
     except KeyboardInterrupt:
         store.update_run(run_id, state="stopped", error="stopped by the user")
         raise
+    result["curve"] = _draw(folder, result)
     if result["state"] != "completed":
         store.update_run(run_id, state=result["state"], result=result)
         raise TrainingError(f"{run_id} was stopped at step {result['steps']}; train again to go on from there")
     store.complete_run(run_id, result=result, examples=dataset.manifest["ids"])
     return result
+
+
+def _draw(folder: Path, result: Mapping[str, Any]) -> str:
+    """The picture of the run's losses, beside its metrics."""
+    from samloop.train.plot import plot_loss  # matplotlib takes half a second, and only runs need it
+
+    path = folder / "loss.png"
+    with storing("the loss curve", path):
+        plot_loss(
+            read_metrics(folder / "metrics.jsonl"), path, title=str(result["run_id"]), best_step=result["best_step"]
+        )
+    return str(path)
