@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +31,19 @@ class Session:
     def recipe_path(self) -> Path:
         """The recipe in use: --config, else the home's."""
         return self.config or self.home.recipe
+
+    @property
+    def program(self) -> str:
+        """How the user calls samloop on this home, for the commands that are recommended to them."""
+        called = Path(sys.argv[0])
+        words = ["samloop"]
+        if called.name == "samloop" and shutil.which("samloop") is None:
+            words = [os.path.relpath(called)]
+        if self.home != Home.find(None):
+            words += ["--home", os.path.relpath(self.home.path)]
+        if self.config:
+            words += ["--config", os.path.relpath(self.config)]
+        return shlex.join(words)
 
     def recipe(self) -> Recipe:
         """The recipe in use; the defaults where the home has none.

@@ -23,5 +23,5 @@ def turn(
     with session.context() as context, stages(session.out) as tell:
         from samloop.loop import turn as spine
 
-        report = spine.turn(context, force=force, on_progress=tell)
+        report = spine.turn(context, force=force, on_progress=tell, program=session.program)
     session.out.result(report.to_dict(), lambda: session.out.line(report.to_text()))

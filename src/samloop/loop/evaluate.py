@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,7 @@ from samloop.text.base import base_digest, resolve_base
 
 BASE: Final = "base"
 SLOT: Final = "main"
-SAMPLES: Final = 4
+SAMPLES: Final = 3
 """How many held-out questions of each suite are answered in full, to be read by a person."""
 
 
@@ -196,10 +197,14 @@ def _slice(item: dict[str, Any], trained: set[str]) -> dict[str, Any]:
 
 
 def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Some items of each suite as questions, those of different sources before a second one of the same."""
     chosen = []
     for lines in items.values():
-        order = sorted(lines, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode()))
-        for item in order[:SAMPLES]:
+        by_source: dict[str, list[Mapping[str, Any]]] = {}
+        for item in sorted(lines, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode())):
+            by_source.setdefault(item.get("metadata", {}).get("source", ""), []).append(item)
+        in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_source.values()))
+        for item in itertools.islice(filter(None, in_turn), SAMPLES):
             messages = list(item["messages"])
             expected = item.get("answer")
             if messages[-1]["role"] == "assistant":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from samloop.files import storing, write_atomic, write_json
 from samloop.loop.context import Context
 
 WIDTH: Final = 78
-SAMPLE_CHARACTERS: Final = 60
+SAMPLE_CHARACTERS: Final = 64
 
 
 @dataclass(slots=True)
@@ -20,6 +21,7 @@ class TurnReport:
     """Everything a turn has to say, as plain data and as text."""
 
     started_at: float
+    program: str = "samloop"
     collected: dict[str, Any] = field(default_factory=dict)
     due: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] | None = None
@@ -74,7 +76,7 @@ class TurnReport:
                 _figures(self.evaluation or {}),
                 _samples(self.evaluation or {}),
                 _decision(self.decision or {}),
-                _next(self.decision or {}, self.run),
+                _next(self.decision or {}, self.run, self.program),
             ]
         return "\n\n".join(part for part in parts if part) + f"\n\nThis turn took {self.seconds:.1f} s."
 
@@ -175,30 +177,45 @@ def _interval(cell: Mapping[str, Any]) -> str:
 
 
 def _samples(evaluation: Mapping[str, Any]) -> str:
+    challenger = evaluation["challenger"]
     lines = [_heading("The same held-out questions, asked before and after")]
     for sample in evaluation.get("samples", []):
         lines.append(f"? {_short(sample['question'])}")
         lines.append(f"  expected    {_short(sample['expected'] or '')}")
         lines.append(f"  base        {_short(sample['answers']['base'])}")
-        lines.append(f"  challenger  {_short(sample['answers'][evaluation['challenger']])}")
+        lines.append(f"  challenger  {_short(sample['answers'][challenger])}")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def _short(text: str) -> str:
+    """Text on one line; of a long one both ends, because questions of one kind often begin alike."""
     printable = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    return printable if len(printable) <= SAMPLE_CHARACTERS else printable[: SAMPLE_CHARACTERS - 1] + "…"
+    if len(printable) <= SAMPLE_CHARACTERS:
+        return printable
+    tail = (SAMPLE_CHARACTERS - 3) * 2 // 3
+    return f"{printable[: SAMPLE_CHARACTERS - 3 - tail].rstrip()} … {printable[-tail:].lstrip()}"
 
 
 def _decision(decision: Mapping[str, Any]) -> str:
-    return "\n".join([_heading("The decision"), decision["summary"], *(f"- {r}" for r in decision["reasons"])])
+    # The summary ends with the first reason.
+    lines = [decision["summary"], *(f"- {reason}" for reason in decision["reasons"][1:])]
+    return "\n".join([_heading("The decision"), *(_wrapped(line) for line in lines)])
 
 
-def _next(decision: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    lines = [_heading("What to do next")]
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  " if line.startswith("- ") else "", break_on_hyphens=False)
+
+
+def _next(decision: Mapping[str, Any], run: Mapping[str, Any], program: str) -> str:
     if decision["verdict"] == "promote":
-        lines += ["samloop chat                      talk to the new champion"]
-        lines += ["samloop adapters rollback         take it out again"]
+        rows = [["chat", "talk to the new champion"], ["adapters rollback", "take it out again"]]
     else:
-        lines += [f"samloop chat --adapter {decision['challenger']}   see for yourself what it learnt"]
-        lines += ["samloop collect …                 more data, above all corrections"]
-    return "\n".join([*lines, f"samloop runs show {run['run_id']}   the whole run"])
+        rows = [
+            [f"chat --adapter {decision['challenger']}", "see for yourself what it learnt"],
+            ["collect …", "bring more data, above all corrections"],
+        ]
+    rows += [[f"runs show {run['run_id']}", "see the whole run"], ["turn", "take the next turn: nothing new, no training"]]
+    lines = [_heading("What to do next")]
+    if program != "samloop":
+        lines.append(f"samloop stands for: {program}")
+    return "\n".join([*lines, *_table([[f"samloop {command}", why] for command, why in rows])])

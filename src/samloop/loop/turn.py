@@ -25,13 +25,20 @@ from samloop.prepare.dataset import Dataset
 Progress = Callable[[str, dict[str, Any]], None]
 
 
-def turn(context: Context, *, force: bool = False, on_progress: Progress | None = None) -> TurnReport:
+def turn(
+    context: Context,
+    *,
+    force: bool = False,
+    on_progress: Progress | None = None,
+    program: str = "samloop",
+) -> TurnReport:
     """One turn: collect, curate, prepare, train, evaluate, decide.
 
     Args:
         context: home, recipe and store.
         force: train even if too little is new.
         on_progress: called with the stage's name and what there is to say.
+        program: how the user calls samloop, for the commands that the report recommends.
 
     Returns:
         the report, which is also kept under reports/ in the home.
@@ -42,7 +49,7 @@ def turn(context: Context, *, force: bool = False, on_progress: Progress | None 
     """
     tell = on_progress or (lambda _stage, _news: None)
     with _alone(context):
-        report = TurnReport(started_at=time.time())
+        report = TurnReport(started_at=time.time(), program=program)
         carry_out(context)
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()
         report.due = check(context)
