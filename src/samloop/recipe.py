@@ -55,7 +55,7 @@ class SourceSettings(BaseModel):
     kind: str = Field(description="name of the source plug-in: git, docs, routing, dataset, …")
     location: str = Field("", description="path or address; relative paths start at the recipe's folder")
     review: bool = Field(False, description="send all of it to review first")
-    enabled: bool = True
+    enabled: bool = Field(True, description="whether a turn reads it")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -68,13 +68,13 @@ class Collect(Section):
 
     batch_examples: int = Field(1024, ge=1, description="examples curated and stored per transaction")
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
-    sources: tuple[SourceSettings, ...] = ()
+    sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
 
 
 class Redact(Section):
     """What is taken out before anything is stored."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="whether anything is taken out at all")
     names: tuple[str, ...] = Field((), description="names of people or projects to take out as well")
 
 
@@ -92,24 +92,26 @@ class Curate(Section):
 class Prepare(Section):
     """What goes into a dataset, and how it is split."""
 
-    tiers: tuple[Tier, ...] = ("gold", "silver", "bronze")
-    domains: tuple[Domain, ...] = DOMAINS  # type: ignore[assignment]
+    tiers: tuple[Tier, ...] = Field(("gold", "silver", "bronze"), description="quality tiers to admit")
+    domains: tuple[Domain, ...] = Field(DOMAINS, description="domains to admit")  # type: ignore[arg-type]
     sources: tuple[str, ...] = Field((), description="names of sources to admit; empty: all")
     licences: tuple[str, ...] = Field((), description="SPDX ids to admit; empty: all; 'unknown' stands for none")
     valid_share: float = Field(0.05, gt=0, lt=0.5, description="share of groups held out for validation")
     test_share: float = Field(0.05, gt=0, lt=0.5, description="share of groups held out for the gate")
     token_budget: int = Field(0, ge=0, description="training tokens per dataset; 0: no bound")
     source_caps: dict[str, float] = Field(default_factory=dict, description="largest share of tokens, by source")
-    seed: int = 0
+    seed: int = Field(0, description="seed of the draw where a budget or a cap leaves something out")
 
 
 class Train(Section):
     """How an adapter is trained. Keys left out come from the preset."""
 
     preset: str = Field("auto", description="auto, laptop-8gb, standard, laptop-3b or pocket")
-    backend: Literal["auto", "torch", "mlx"] = "auto"
+    backend: Literal["auto", "torch", "mlx"] = Field(
+        "auto", description="auto, torch or mlx; auto: MLX on Apple silicon"
+    )
     model: str = Field("", description="folder or hub name of the base model; 'pocket': the bundled one")
-    method: Literal["auto", "sft"] = "auto"
+    method: Literal["auto", "sft"] = Field("auto", description="auto or sft")
     rank: int = Field(8, ge=1, description="LoRA rank")
     alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="LoRA dropout")
@@ -118,12 +120,12 @@ class Train(Section):
     batch_examples: int = Field(4, ge=1, description="sequences per step of one device")
     accumulation_steps: int = Field(4, ge=1, description="batches per optimiser step")
     max_seq_tokens: int = Field(512, ge=16, description="longest training sequence")
-    epochs: float = Field(1.0, gt=0)
-    learning_rate: float = Field(1e-4, gt=0)
+    epochs: float = Field(1.0, gt=0, description="times each example is seen")
+    learning_rate: float = Field(1e-4, gt=0, description="peak; it rises, then falls along a cosine")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps with rising learning rate")
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    seed: int = 0
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients with a larger norm are scaled down to it")
+    seed: int = Field(0, description="seed of the order of examples, of LoRA's start and of dropout")
     report_steps: int = Field(10, ge=1, description="optimiser steps between metric lines")
     evaluate_steps: int = Field(50, ge=1, description="optimiser steps between validation losses")
     checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
@@ -135,10 +137,10 @@ class Train(Section):
 class Evaluate(Section):
     """What is measured on held-out items."""
 
-    suites: tuple[str, ...] = ("perplexity", "routing")
+    suites: tuple[str, ...] = Field(("perplexity", "routing"), description="names of suite plug-ins")
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")
 
 
 class Gate(Section):

@@ -26,9 +26,7 @@ def write_weights(path: Path, seed: int) -> None:
 
 
 def add_run(home: Home, store: Store, run_id: str, seed: int) -> Path:
-    store.add_run(
-        run_id, dataset_digest="d" * 32, backend="torch", base="pocket", revision=1, recipe={"x": 1}
-    )
+    store.add_run(run_id, dataset_digest="d" * 32, backend="torch", base="pocket", revision=1, recipe={"x": 1})
     folder = home.runs / run_id / "adapter"
     folder.mkdir(parents=True)
     write_weights(folder / "adapter_model.safetensors", seed)

@@ -214,7 +214,10 @@ def _next(decision: Mapping[str, Any], run: Mapping[str, Any], program: str) -> 
             [f"chat --adapter {decision['challenger']}", "see for yourself what it learnt"],
             ["collect …", "bring more data, above all corrections"],
         ]
-    rows += [[f"runs show {run['run_id']}", "see the whole run"], ["turn", "take the next turn: nothing new, no training"]]
+    rows += [
+        [f"runs show {run['run_id']}", "see the whole run"],
+        ["turn", "take the next turn"],
+    ]
     lines = [_heading("What to do next")]
     if program != "samloop":
         lines.append(f"samloop stands for: {program}")
