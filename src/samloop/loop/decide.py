@@ -10,6 +10,8 @@ from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
 from samloop.loop.evaluate import SLOT, compare_targets
+from samloop.loop.train import run_name
+from samloop.prepare.dataset import Dataset
 
 
 def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Decision:
@@ -44,13 +46,14 @@ def carry_out(context: Context) -> None:
             registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
 
 
-def undecided_run(context: Context) -> Path | None:
-    """The dataset of the latest run that was not decided yet (its turn died), or None."""
-    runs = context.store.list_runs()
-    if not runs:
+def undecided_dataset(context: Context) -> Dataset | None:
+    """The dataset of the latest run, if its turn died: neither that run nor today's recipe's on it was decided."""
+    runs = [run for run in context.store.list_runs() if not run["quick"]]
+    if not runs or runs[0]["state"] == "failed":
         return None
-    latest = max(runs, key=lambda run: float(run["created_at"]))
-    if latest["state"] == "failed" or context.store.is_decided(latest["run_id"]):
+    path = Path(runs[0]["dataset_path"])
+    if not (path / "manifest.json").exists():
         return None
-    path = Path(latest["dataset_path"])
-    return path if (path / "manifest.json").exists() else None
+    dataset = Dataset.open(path)
+    decided = any(map(context.store.is_decided, (runs[0]["run_id"], run_name(context, dataset))))
+    return None if decided else dataset

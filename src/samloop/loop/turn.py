@@ -15,12 +15,11 @@ from filelock import FileLock, Timeout
 from samloop.errors import StoreBusyError
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.loop.decide import carry_out, decide, undecided_run
+from samloop.loop.decide import carry_out, decide, undecided_dataset
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
 from samloop.loop.train import check, train
-from samloop.prepare.dataset import Dataset
 
 Progress = Callable[[str, dict[str, Any]], None]
 
@@ -54,12 +53,12 @@ def turn(
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()
         report.due = check(context)
         tell("check", report.due)
-        waiting = undecided_run(context)
+        waiting = undecided_dataset(context)
         if waiting is None and not (report.due["due"] or force):
             return report.finish(context)
 
         tell("prepare", {})
-        dataset = Dataset.open(waiting) if waiting else prepare(context)
+        dataset = waiting or prepare(context)
         report.dataset = dict(dataset.manifest, path=str(dataset.path))
         report.run = train(context, dataset, on_metric=lambda news: tell("train", news))
         report.evaluation = evaluate_run(context, report.run, on_metric=lambda news: tell("evaluate", news))
