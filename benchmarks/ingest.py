@@ -6,10 +6,10 @@ Instruction data of 1,200 characters, all distinct: sentences of the standard li
 twenty with an e-mail address to redact, one in ten with a code block (the corpus of curate_speed.py). Each line goes
 through the stage `collect` with the source "dataset", the default recipe and all default rules, into a new home.
 
-The baseline in the same call is the ceiling: orjson and the bare sqlite3 module, which put the same lines unjudged into
-the same table with the same indexes, in batches of the same size, as durably. The goal of 10,000 examples/s on two
-cores is meant for the whole program, its start included. Processor seconds are those of all processes together; they
-suffer less than the clock from what else the machine does.
+The baseline in the same call is the ceiling: orjson and the bare sqlite3 module, which put the same lines unjudged
+into the same table with the same indexes, in batches of the same size, as durably. The goal of 10,000 examples/s on
+two cores is meant for the whole program, its start included. Processor seconds are those of all processes together;
+they suffer less than the clock from what else the machine does.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ def bare(path: Path, home: Home) -> None:
     Store.open(home).close()
     blank = Example(source="dataset", format="instruction", input_text="", output_text="", created_at=0.0)
     row = from_example(blank.sealed()) | {"revision": 1}
-    at = {name: [*row].index(name) for name in ("id", "input_text", "output_text", "content_hash", "input_hash")}
     columns, marks = ",".join([*EXAMPLE_COLUMNS, "revision"]), ",".join("?" * len(row))
     connection = sqlite3.connect(home.database, isolation_level=None)
     for name, value in (("synchronous", "FULL"), ("cache_size", -CACHE_KIB), ("wal_autocheckpoint", WAL_PAGES)):
@@ -71,11 +70,11 @@ def bare(path: Path, home: Home) -> None:
         while lines := list(islice(file, BATCH)):
             rows = []
             for line in lines:
-                record, values = orjson.loads(line), [*row.values()]
-                values[at["input_text"]], values[at["output_text"]] = record["instruction"], record["output"]
-                values[at["content_hash"]] = whole = xxhash.xxh3_128_hexdigest(line)
-                values[at["id"]], values[at["input_hash"]] = whole[:24], xxhash.xxh3_128_hexdigest(record["instruction"])
-                rows.append(values)
+                record, whole = orjson.loads(line), xxhash.xxh3_128_hexdigest(line)
+                question = xxhash.xxh3_128_hexdigest(record["instruction"].encode())
+                texts = {"input_text": record["instruction"], "output_text": record["output"]}
+                ids = {"id": whole[:24], "content_hash": whole, "input_hash": question}
+                rows.append([*(row | texts | ids).values()])
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(f"INSERT INTO training_examples ({columns}) VALUES ({marks})", rows)
             connection.execute("COMMIT")
