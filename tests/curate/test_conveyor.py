@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+
 import pytest
 
 from samloop.curate import conveyor
@@ -42,6 +45,17 @@ def test_what_comes_out_is_in_order_and_never_many_under_way(monkeypatch: pytest
         assert len(out) < len(sizes)
         out += [label for _, label in belt.rest()]
     assert out == list(range(len(sizes)))
+
+
+def test_metadata_that_cannot_travel_is_judged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conveyor, "LARGE", 0)
+    monkeypatch.setattr(conveyor, "_cores", lambda: 2)
+    monkeypatch.setattr(Workers, "ready", True)
+    odd = [replace(example, metadata={"lock": threading.Lock()}) for example in batch(1, 2)]
+    with Conveyor[int](Curate(), review_sources=frozenset(), workers=2) as belt:
+        out = [*belt.put(batch(0, 2), 0), *belt.put(odd, 1), *belt.put(batch(2, 2), 2), *belt.rest()]
+    assert [label for _, label in out] == [0, 1, 2]
+    assert [row["metadata"][:16] for row in out[1][0].rows] == ['{"lock":"<unlock'] * 2
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 2), (8, 0)])

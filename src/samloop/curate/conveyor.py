@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from samloop.curate.engine import Curated, Curator
-from samloop.curate.workers import Workers
+from samloop.curate.workers import Unsendable, Workers
 from samloop.example import Example
 from samloop.recipe import Curate
 
@@ -58,9 +58,17 @@ class Conveyor(Generic[T]):
         if self._workers is None or not self._workers.ready:
             yield self._curator.curate(examples), label
             return
-        self._under_way.append((self._workers.curate(examples), label))
+        self._under_way.append((self._asked(self._workers, examples), label))
         if len(self._under_way) > 2 * self._count:
             yield self._next()
+
+    def _asked(self, workers: Workers, examples: Sequence[Example]) -> Future[Curated]:
+        try:
+            return workers.curate(examples)
+        except Unsendable:
+            done: Future[Curated] = Future()
+            done.set_result(self._curator.curate(examples))
+            return done
 
     def rest(self) -> Iterator[tuple[Curated, T]]:
         """All that is still under way."""

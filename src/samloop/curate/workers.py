@@ -30,6 +30,10 @@ from samloop.recipe import Curate
 _MODULE: Final = "samloop.curate.workers"
 
 
+class Unsendable(Exception):  # noqa: N818 - an outcome, not an error
+    """A batch that cannot be sent; the caller judges it itself."""
+
+
 class Workers:
     """Some workers, which judge as `Curator(settings, review_sources=review_sources)` does.
 
@@ -37,14 +41,15 @@ class Workers:
     they are gone at its end.
 
     Args:
-        count: how many processes; each takes about 100 MB of memory.
+        count: how many processes; each takes about 200 MB of memory.
     """
 
     def __init__(self, settings: Curate, review_sources: frozenset[str], count: int) -> None:
         self._processes = [_start() for _ in range(count)]
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="samloop-curate")
-        self._begun = [self._threads.submit(self._begin, p, (settings, review_sources)) for p in self._processes]
+        about = _packed((settings, review_sources))
+        self._begun = [self._threads.submit(self._begin, process, about) for process in self._processes]
 
     @property
     def ready(self) -> bool:
@@ -63,8 +68,15 @@ class Workers:
         """Have `examples` judged by the next worker that is free.
 
         The future's result raises PluginError where `Curator.curate` does, and SamloopError where the worker died.
+
+        Raises:
+            Unsendable: metadata holds something that cannot be sent to another process.
         """
-        return self._threads.submit(self._curate, examples)
+        try:
+            question = _packed(examples)
+        except Exception as error:  # pickle lets through whatever a foreign object raises
+            raise Unsendable from error
+        return self._threads.submit(self._curate, question)
 
     def __enter__(self) -> Workers:
         return self
@@ -81,14 +93,14 @@ class Workers:
                 with suppress(BrokenPipeError):  # what was not sent yet is of no use to a process that is gone
                     pipe.close()  # type: ignore[union-attr]  # both are pipes
 
-    def _begin(self, process: subprocess.Popen[bytes], about: tuple[Curate, frozenset[str]]) -> None:
+    def _begin(self, process: subprocess.Popen[bytes], about: bytes) -> None:
         _ask(process, about)
         self._idle.put(process)
 
-    def _curate(self, examples: Sequence[Example]) -> Curated:
+    def _curate(self, question: bytes) -> Curated:
         process = self._idle.get()
         try:
-            curated: Curated = _ask(process, examples)
+            curated: Curated = _ask(process, question)
             return curated
         finally:
             self._idle.put(process)
@@ -106,7 +118,7 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def _ask(process: subprocess.Popen[bytes], question: Any) -> Any:
+def _ask(process: subprocess.Popen[bytes], question: bytes) -> Any:
     try:
         _send(process.stdin, question)  # type: ignore[arg-type]  # both are pipes
         answer = pickle.load(process.stdout)  # type: ignore[arg-type]  # noqa: S301  our own process wrote it
@@ -120,8 +132,12 @@ def _ask(process: subprocess.Popen[bytes], question: Any) -> Any:
     return answer
 
 
-def _send(pipe: BinaryIO, message: Any) -> None:
-    pickle.dump(message, pipe, protocol=pickle.HIGHEST_PROTOCOL)
+def _packed(message: Any) -> bytes:
+    return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _send(pipe: BinaryIO, message: bytes) -> None:
+    pipe.write(message)
     pipe.flush()
 
 
@@ -130,14 +146,14 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     settings, review_sources = pickle.load(questions)  # noqa: S301  the parent wrote it
     curator = Curator(settings, review_sources=review_sources)
     gc.freeze()  # what is loaded now stays: no use in looking through it after every batch
-    _send(answers, None)
+    _send(answers, _packed(None))
     while True:
         examples = pickle.load(questions)  # noqa: S301
         try:
             answer: Curated | SamloopError = curator.curate(examples)
         except SamloopError as error:
             answer = error
-        _send(answers, answer)
+        _send(answers, _packed(answer))
 
 
 if __name__ == "__main__":
