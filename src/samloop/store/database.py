@@ -53,8 +53,18 @@ class Database:
         try:
             # Parameters hold the text of users' records: no message and no log may show them.
             self.engine: Engine = create_engine(url, hide_parameters=True)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"the database {self.place} needs the Python module {error.name}, which is not installed: "
+                f"pip install {error.name}"
+            ) from error
+        except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(f"the database {self.place} cannot be used ({error}); check store.url") from error
+        if url.get_backend_name() == "sqlite" and (self.path is None or url.database == ":memory:"):
+            raise StoreError(
+                "expected store.url to name a file or a server, got a database in memory, which is gone when the "
+                "command ends; write sqlite:////path/to/samloop.db"
+            )
         if self.path is not None:
             _tune(self.engine, settings.busy_timeout_seconds)
 
@@ -126,6 +136,8 @@ class Database:
                 f"the store {self.place} cannot be opened for writing; make the file and its folder writable, "
                 "or choose another home with --home"
             )
+        if code == "SQLITE_ERROR" and str(cause).startswith(("no such table", "no such column")):
+            return StoreError(f"the store {self.place} has lost a part ({cause}); restore it from a backup")
         kind = code or type(cause).__name__
         return StoreError(f"the store {self.place} failed ({kind}); run `samloop doctor`")
 
