@@ -159,7 +159,7 @@ def _lines_of_values(body: bytes) -> bool:
     """Whether a file that begins like an array holds one value per line, the first of which is an array."""
     first, _, rest = body.partition(b"\n")
     second = next((line for line in rest.split(b"\n", 8)[:8] if line.strip()), b"")
-    return isinstance(_loads(first), list) and isinstance(_loads(second), (dict, list))
+    return isinstance(_loads(first), list) and _loads(second) is not None
 
 
 def _first(body: bytes, level: int) -> tuple[Any, ...]:

@@ -117,7 +117,10 @@ def _found(location: str) -> tuple[Path, Iterator[Path | Reject]]:
     if not is_file:
         raise SourceError(f"expected a folder or Markdown file at {location}, found nothing; correct the path")
     if path.suffix.lower() not in SUFFIXES:
-        raise SourceError(f"expected a Markdown file ({', '.join(SUFFIXES)}) at {location}, got '{path.suffix}'")
+        raise SourceError(
+            f"expected a Markdown file ({', '.join(SUFFIXES)}) at {location}, got '{path.suffix}'; "
+            "name a Markdown file or a folder with some"
+        )
     return path.parent, iter((path,))
 
 

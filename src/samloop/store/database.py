@@ -125,6 +125,11 @@ class Database:
             return StoreError(
                 f"the disk of the store {self.place} is full; nothing of this write was kept: free some space"
             )
+        if code.startswith("SQLITE_IOERR"):
+            return StoreError(
+                f"the store {self.place} could not be written or read ({code}); nothing of this write was kept: "
+                "check the disk, its quota and the limit on file sizes"
+            )
         if code == "SQLITE_NOTADB":
             return StoreError(
                 f"expected a samloop store at {self.place}, got a file that is no database; move it away"

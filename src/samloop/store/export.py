@@ -88,6 +88,8 @@ def _beside(target: Path) -> Iterator[BinaryIO]:
         try:
             with target.open("wb") as stream:
                 yield stream
+        except BrokenPipeError:
+            raise  # the reader has what it wanted
         except OSError as error:
             raise _unwritable(target, error) from error
         return
