@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import re
 import resource
 import signal
 import sqlite3
@@ -20,8 +19,6 @@ from typing import Any
 
 import pytest
 
-from samloop import pocket
-
 COUNTS = ("added", "duplicate", "rejected", "review")
 
 
@@ -35,28 +32,6 @@ GOOD = line("mutex")
 OTHER = line("semaphore")
 DEEP = b'{"instruction": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 NESTED = line("latch", metadata=json.loads('{"a":' * 500 + "1" + "}" * 500))
-
-
-def contents(home: Path) -> list[str]:
-    """Every row of the store, as SQL; a store that was only just made holds none worth a word."""
-    if not (home / "samloop.db").is_file():
-        return []
-    with closing(sqlite3.connect(home / "samloop.db")) as connection:
-        rows = [entry for entry in connection.iterdump() if entry.startswith("INSERT")]
-    return [row for row in rows if not re.match(r'INSERT INTO "?(alembic_version|store_meta)', row)]
-
-
-def refused(run: Any, home: Path, *arguments: object, code: int = 1) -> str:
-    """The one sentence of a refusal; the store is as it was, and standard output one error document."""
-    before = contents(home)
-    ran = run("--json", *arguments)
-    assert (ran.code, ran.err) == (code, ""), (ran.out, ran.err)
-    assert contents(home) == before
-    message = ran.error["message"]
-    assert "\n" not in message.replace(str(arguments[-1]), "")  # but for a path that holds one
-    assert "Traceback" not in message
-    assert not message.startswith("unexpected"), message
-    return message
 
 
 def balanced(document: dict[str, Any]) -> dict[str, Any]:
@@ -89,11 +64,11 @@ NO_DATA: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", NO_DATA)
-def test_a_file_that_is_not_what_it_says(run: Any, home: Path, tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_what_it_says(refused: Any, tmp_path: Path, name: str) -> None:
     content, part = NO_DATA[name]
     path = tmp_path / name
     path.write_bytes(content)
-    message = refused(run, home, "collect", "dataset", path)
+    message = refused("collect", "dataset", path)
     assert message.startswith(f"expected a data file, got {path}: ")
     assert part in message
     assert ";" in message  # the remedy
@@ -124,32 +99,48 @@ PLACES: list[tuple[str, Callable[[Path], None], str]] = [
 
 @pytest.mark.parametrize(("kind", "make", "part"), PLACES)
 def test_a_place_that_is_not_what_it_should_be(
-    run: Any, home: Path, tmp_path: Path, kind: str, make: Callable[[Path], None], part: str
+    refused: Any, run: Any, tmp_path: Path, kind: str, make: Callable[[Path], None], part: str
 ) -> None:
     path = tmp_path / "place\x1b\nof mine"
     make(path)
-    assert part.format(path=path) in refused(run, home, "collect", kind, path)
+    assert part.format(path=path) in refused("collect", kind, path)
     shown = run("collect", kind, path)
     assert (shown.code, shown.out, shown.err.count("\n")) == (1, "", 1)
     assert "\x1b" not in shown.err
 
 
-def test_an_empty_repository(run: Any, home: Path, tmp_path: Path) -> None:
+def test_an_empty_repository(refused: Any, run: Any, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", tmp_path / "new"], check=True)
-    assert "has no commits; commit something first" in refused(run, home, "collect", "git", tmp_path / "new")
+    assert "has no commits; commit something first" in refused("collect", "git", tmp_path / "new")
+
+
+def test_repositories_of_every_make_are_read(run: Any, tmp_path: Path) -> None:
+    def git(*arguments: object) -> None:
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *who, *map(str, arguments)], check=True, capture_output=True)
+
+    for name, options in (("plain", ()), ("sha256", ("--object-format=sha256",))):
+        git("init", "-q", *options, tmp_path / name)
+        (tmp_path / name / "add.py").write_text("def add(x):\n    return x + 1\n")
+        git("-C", tmp_path / name, "add", ".")
+        git("-C", tmp_path / name, "commit", "-qm", "Add a function that adds one to its argument")
+    git("clone", "-q", "--bare", tmp_path / "plain", tmp_path / "bare")
+    git("-C", tmp_path / "plain", "worktree", "add", "-q", "-b", "other", tmp_path / "worktree")
+    for name in ("sha256", "bare", "worktree", "plain/.git"):
+        assert balanced(run("--json", "collect", "git", tmp_path / name).data)["read"] == 1
 
 
 @pytest.mark.parametrize("kind", ["git", "docs", "dataset"])
-def test_a_kind_without_a_location(run: Any, home: Path, kind: str) -> None:
-    message = refused(run, home, "collect", kind, code=2)
+def test_a_kind_without_a_location(refused: Any, kind: str) -> None:
+    message = refused("collect", kind, code=2)
     assert f"the source '{kind}' needs a location, got none" in message
     assert f"samloop collect {kind} LOCATION" in message
 
 
-def test_names_that_do_not_exist(run: Any, home: Path) -> None:
-    assert "no source called 'gti'; did you mean 'git'?" in refused(run, home, "collect", "gti", ".")
-    assert "--format to be one of auto" in refused(run, home, "examples", "export", "-o", "x", "-f", "no", code=2)
-    assert "found none; write it out" in refused(run, home, "collect", "git", "~no-such-user/x", code=2)
+def test_names_that_do_not_exist(refused: Any) -> None:
+    assert "no source called 'gti'; did you mean 'git'?" in refused("collect", "gti", ".")
+    assert "--format to be one of auto" in refused("examples", "export", "-o", "x", "-f", "no", code=2)
+    assert "found none; write it out" in refused("collect", "git", "~no-such-user/x", code=2)
 
 
 # --- single bad records: counted and listed, and the rest goes in --------------------------------------------------
@@ -232,7 +223,7 @@ def test_a_line_of_200_mb_takes_no_more_memory_than_is_allowed_for_one(run: Any,
     assert (totals["added"], totals["rejected"]) == (2, 1)
 
 
-def test_file_names_that_are_no_text(run: Any, home: Path, tmp_path: Path) -> None:
+def test_file_names_that_are_no_text(refused: Any, run: Any, home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tree"
     folder.mkdir()
     names = (b"bad\xff\xfe", b"new\nline", b"red\x1b[31m", "\u202eright".encode())
@@ -249,7 +240,7 @@ def test_file_names_that_are_no_text(run: Any, home: Path, tmp_path: Path) -> No
     shown = run("examples", "list")
     assert (shown.code, "\x1b" in shown.out) == (0, False)
     missing = os.fsdecode(bytes(folder) + b"/none\xff")
-    assert f"at {folder}/none\\xff, found nothing" in refused(run, home, "collect", "git", missing)
+    assert f"at {folder}/none\\xff, found nothing" in refused("collect", "git", missing)
 
 
 # --- a home and a store that cannot be used -----------------------------------------------------------------------
@@ -396,17 +387,14 @@ def test_a_full_disk_leaves_whole_batches_and_goes_on_after(home: Path, run: Any
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full, which Linux has")
-def test_a_full_disk_where_output_goes(run: Any, program: Any, home: Path, tmp_path: Path) -> None:
+def test_a_full_disk_where_output_goes(refused: Any, run: Any, program: Any, home: Path, tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_bytes(GOOD + b"\nbroken {\n")
-    message = refused(run, home, "collect", "dataset", data, "--rejects", "/dev/full")
+    message = refused("collect", "dataset", data, "--rejects", "/dev/full")
     assert "the list of rejects could not be written to /dev/full (No space left on device); free some" in message
     assert run("collect", "dataset", data).code == 0
-    before = contents(home)
-    ran = run("examples", "export", "-o", "/dev/full")
-    assert (ran.code, ran.err.count("\n")) == (1, 1)
-    assert "the export /dev/full cannot be written (No space left on device)" in ran.err
-    assert contents(home) == before
+    message = refused("examples", "export", "-o", "/dev/full")
+    assert "the export /dev/full cannot be written (No space left on device)" in message
     assert Path("/dev/full").is_char_device()  # a device is written to and never replaced
     for flags in ([], ["--json"]):
         with Path("/dev/full").open("wb") as full:
@@ -426,187 +414,6 @@ def test_streams_that_were_closed_before(home: Path) -> None:
     command = [sys.executable, "-m", "samloop", "--home", str(home), "--json", "examples", "list"]
     done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=False)
     assert done.returncode == 0
-
-
-# --- recipes ------------------------------------------------------------------------------------------------------
-
-RECIPES: dict[str, tuple[bytes, str]] = {
-    "broken": (b"[collect\nx", "is not valid TOML: "),
-    "not UTF-8": (b"\xff\xfe[train]\n", "is not UTF-8 text (byte 0); save it as UTF-8"),
-    "unknown key": (b"[train]\nrnk = 4\n", "unknown setting 'train.rnk' in {path}; did you mean 'rank'?"),
-    "unknown section": (b"[trian]\nrank = 4\n", "unknown setting 'trian' in {path}; did you mean 'train'?"),
-    "wrong type": (b'[train]\nrank = "four"\n', "setting 'train.rank' in {path}: input should be a valid integer"),
-    "out of range": (b"[train]\nrank = -3\n", "greater than or equal to 1, got -3"),
-    "no kind": (b'[[collect.sources]]\nlocation = "x"\n', "expected the setting 'collect.sources.0.kind' in {path}"),
-    "no location": (b'[[collect.sources]]\nkind = "git"\n', "the source 'git' needs a location, got none"),
-    "unknown option": (
-        b'[[collect.sources]]\nkind = "git"\nlocation = "."\nbrnch = "x"\n',
-        "the source 'git' has no option 'brnch'; did you mean 'branch'?",
-    ),
-    "option of a wrong type": (
-        b'[[collect.sources]]\nkind = "dataset"\nlocation = "."\nmax_line_bytes = "many"\n',
-        "option 'max_line_bytes' of the source 'dataset': input should be a valid integer, got 'many'",
-    ),
-    "NUL in a path": (b'[[collect.sources]]\nkind = "git"\nlocation = "a\\u0000b"\n', "with a NUL byte in it"),
-}
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_that_does_not_fit(run: Any, home: Path, tmp_path: Path, name: str) -> None:
-    content, part = RECIPES[name]
-    path = tmp_path / "recipe.toml"
-    path.write_bytes(content)
-    assert part.format(path=path) in refused(run, home, "--config", path, "collect", code=2)
-
-
-def test_recipes_and_variables_from_elsewhere(
-    run: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "recipe.toml"
-    path.write_bytes(b"\xef\xbb\xbf[collect]\r\nbatch_examples = 8\r\n")
-    assert run("--config", path, "collect").code == 0
-    assert "cannot be read (Is a directory)" in refused(run, home, "--config", tmp_path, "collect", code=2)
-    assert "'samloop init' writes one" in refused(run, home, "--config", tmp_path / "none", "collect", code=2)
-    path.write_text('[store]\nurl = "sqlite://"\n')
-    assert "got a database in memory" in refused(run, home, "--config", path, "collect")
-    monkeypatch.setenv("SAMLOOP_TRAIN__RANK", "four")
-    assert "in the environment variable SAMLOOP_TRAIN__RANK: " in refused(run, home, "collect", code=2)
-    monkeypatch.setenv("SAMLOOP_TRAIN", '{"rank"')
-    assert "SAMLOOP_TRAIN is not a JSON object" in refused(run, home, "collect", code=2)
-
-
-def test_a_source_of_the_recipe_that_is_not_there_keeps_no_other_from_going_in(run: Any, tmp_path: Path) -> None:
-    (tmp_path / "data.jsonl").write_bytes(GOOD + b"\n")
-    path = tmp_path / "recipe.toml"
-    path.write_text(
-        '[[collect.sources]]\nkind = "git"\nlocation = "nowhere"\n'
-        '[[collect.sources]]\nkind = "dataset"\nlocation = "data.jsonl"\n'
-    )
-    ran = run("--json", "--config", path, "collect")
-    assert (ran.code, ran.error) == (1, {"code": "source", "message": "1 source could not be read"})
-    data = json.loads(ran.out)["data"]
-    assert balanced(data)["added"] == 1
-    assert f"expected a git repository at {tmp_path}/nowhere, found nothing" in data["sources"][0]["error"]
-
-
-# --- plug-ins and extras ------------------------------------------------------------------------------------------
-
-PLUGINS = {
-    "gone": ("import no_such_module", "cannot be loaded (No module named 'no_such_module'); mend, upgrade or uninst"),
-    "syntax": ("def (:", "(SyntaxError: invalid syntax (syntax_plugin.py, line 1)); mend"),
-    "raising": ("raise ValueError('not today')", "cannot be loaded (ValueError: not today); mend"),
-    "exiting": ("raise SystemExit(3)", "cannot be loaded (SystemExit: 3); mend"),
-    "nameless": ("x = 1", "has no attribute 'read'); mend"),
-    "number": ("read = 5", "the plug-in 'number' is not a source; mark its function with @source('number')"),
-    "unmarked": ("def read(location, since): yield", "is not a source; mark its function"),
-    "chatty": (
-        "from samloop.protocols import source\n@source('chatty')\ndef read(location, since): yield 'text'",
-        "expected examples, rejects and marks from the source 'chatty', got str; tell its makers",
-    ),
-}
-
-
-def test_plug_ins_that_do_not_work(program: Any, tmp_path: Path) -> None:
-    package = tmp_path / "bad_plugins-1.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugins\nVersion: 1\n")
-    entries = "".join(f"{name} = {name}_plugin:read\n" for name in PLUGINS)
-    (package / "entry_points.txt").write_text(
-        f"[samloop.sources]\n{entries}[samloop.rules]\nbad = gone_plugin:rule\n"
-    )
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text("[curate.rules.bad]\nenabled = false\n")
-    for name, (code, _) in PLUGINS.items():
-        (tmp_path / f"{name}_plugin.py").write_text(code)
-    # One process for all: the entry points of a package are looked up once per process.
-    asked = "import sys; from samloop.cli.main import main; [main(a.split('|')) for a in sys.argv[1:]]"
-    calls = [f"--json|--home|{tmp_path / 'home'}|--config|{recipe}|collect|{name}|x" for name in PLUGINS]
-    calls.append(f"--json|--home|{tmp_path / 'home'}|collect|routing")
-    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-c", asked, *calls],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-    assert done.stderr == ""
-    *told, of_the_rule = [json.loads(document)["error"]["message"] for document in done.stdout.splitlines()]
-    for message, (_, part) in zip(told, PLUGINS.values(), strict=True):
-        assert part in message
-    assert "the rule 'bad' (gone_plugin:rule) cannot be loaded" in of_the_rule
-
-
-def test_a_missing_extra(run: Any, program: Any, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Missing:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('torch', 'mlx', 'mlx_lm', 'peft'):\n"
-        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
-        "sys.meta_path.insert(0, Missing())\n"
-    )
-    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    data = tmp_path / "data.jsonl"
-    data.write_bytes(b"\n".join(line(f"device number {i}") for i in range(200)))
-    assert run("collect", "dataset", data).code == 0
-    ran = program("--json", "train", "--quick", "--model", "pocket", "--backend", "torch", PYTHONPATH=paths)
-    assert (ran.code, ran.error["code"]) == (1, "missing_extra")
-    assert ran.error["message"].endswith("which is not installed: pip install 'samloop[torch]'")
-    assert run("--json", "runs", "show").data["state"] == "failed"
-
-
-# --- base models --------------------------------------------------------------------------------------------------
-
-
-def _cut(folder: Path) -> None:
-    os.truncate(folder / "model.safetensors", 100_000)
-
-
-MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no folder": (lambda folder: folder.rename(folder.with_name("gone")), "expected a model folder at {folder}"),
-    "no config": (lambda folder: (folder / "config.json").unlink(), "holds no config.json, so it is no model folder"),
-    "broken config": (lambda folder: (folder / "config.json").write_text('{"a'), "config.json is not readable JSON"),
-    "config of a list": (lambda folder: (folder / "config.json").write_text("[]"), "expected a JSON object in"),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights as *.safetensors"),
-    "pickle alone": (
-        lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-        "holds no weights as *.safetensors, the only form samloop loads; convert or download them again",
-    ),
-    "no tokenizer": (
-        lambda folder: (folder / "tokenizer.json").unlink(),
-        "holds no tokenizer.json; save the model's",
-    ),
-    "broken tokenizer": (
-        lambda folder: (folder / "tokenizer.json").write_text('{"version"'),
-        "tokenizer.json is not a tokenizer that can be read; download it again",
-    ),
-    "no template": (lambda folder: (folder / "chat_template.jinja").unlink(), "has no chat template"),
-    "broken template": (
-        lambda folder: (folder / "chat_template.jinja").write_text("{% if %}"),
-        "is not valid Jinja: ",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_a_base_model_that_is_not_whole(run: Any, home: Path, tmp_path: Path, routed: None, name: str) -> None:
-    harm, part = MODELS[name]
-    folder = tmp_path / "base"
-    folder.mkdir()
-    for file in pocket.path().iterdir():
-        if file.is_file() and file.suffix != ".py":
-            (folder / file.name).write_bytes(file.read_bytes())
-    harm(folder)
-    assert part.format(folder=folder) in refused(run, home, "train", "--quick", "--model", folder)
-
-
-@pytest.fixture
-def routed(run: Any, tmp_path: Path) -> None:
-    """A store with enough to train on."""
-    data = tmp_path / "data.jsonl"
-    data.write_bytes(b"\n".join(line(f"device number {i}") for i in range(100)))
-    assert run("collect", "dataset", data).code == 0
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------------------------
@@ -653,6 +460,14 @@ def test_ctrl_c_while_collecting_loses_nothing(run: Any, home: Path, tmp_path: P
     again = balanced(run("--json", "collect", "dataset", data).data)
     assert stored(home) == 8000
     assert kept + again["added"] == 8000
+
+
+@pytest.fixture
+def routed(run: Any, tmp_path: Path) -> None:
+    """A store with enough to train on."""
+    data = tmp_path / "data.jsonl"
+    data.write_bytes(b"\n".join(line(f"device number {i}") for i in range(100)))
+    assert run("collect", "dataset", data).code == 0
 
 
 @pytest.mark.slow
