@@ -61,7 +61,7 @@ def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(RecipeError, match="not valid TOML"):
         Recipe.load(bad)
     bad.write_bytes(b"\xff\xfe")
-    with pytest.raises(RecipeError, match="not valid TOML"):
+    with pytest.raises(RecipeError, match="not UTF-8 text"):
         Recipe.load(bad)
     with pytest.raises(RecipeError, match="cannot be read"):
         Recipe.load(tmp_path)

@@ -7,6 +7,7 @@ that no orphan writes into a run that the next turn takes up again.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ import orjson
 
 from samloop.errors import SamloopError, TrainingError
 from samloop.files import private_folder, write_json
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.05
 STOP_GRACE_SECONDS: Final = 30.0
@@ -95,6 +98,7 @@ def _follow(metrics: Path, offset: int, on_metric: Callable[[dict[str, Any]], No
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
+    log.warning("stopping: the worker ends its step and keeps what it has")
     try:
         process.wait(STOP_GRACE_SECONDS)
     except subprocess.TimeoutExpired:

@@ -13,7 +13,31 @@ from typing import Any
 
 import orjson
 
-from samloop.errors import StoreError
+from samloop.errors import StoreError, UsageError
+
+
+def absolute(path: str | os.PathLike[str], start: Path | None = None) -> Path:
+    """`path` from the root on: ``~`` filled in, a relative one begun at `start` (the current folder by default).
+
+    Raises:
+        UsageError: nothing can have that path.
+    """
+    if "\0" in os.fspath(path):
+        raise UsageError("expected a path, got text with a NUL byte in it; correct it")
+    try:
+        return (start or Path()).joinpath(Path(path).expanduser()).absolute()
+    except RuntimeError:
+        raise UsageError(
+            f"expected the home folder of a user at the start of {path}, found none; write it out"
+        ) from None
+
+
+def readable(path: str | os.PathLike[str]) -> str:
+    """`path` as text that every database and JSON file can hold: bytes that are not UTF-8 are told as ``\\xff``."""
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
@@ -23,9 +47,11 @@ def storing(what: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "free some space and run it again; nothing was changed"
+            remedy = "free some space and run it again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            remedy = "make the folder writable, or choose another with --home"
+            remedy = "make the folder writable, or choose another place"
+        elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+            remedy = "name a file in a folder that exists"
         else:
             remedy = "check the disk and run it again"
         raise StoreError(f"{what} could not be written to {path} ({error.strerror}); {remedy}") from error

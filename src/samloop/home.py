@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samloop.errors import StoreError
-from samloop.files import private_folder
+from samloop.files import absolute, private_folder, readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,7 @@ class Home:
     @classmethod
     def find(cls, given: str | os.PathLike[str] | None = None) -> Home:
         """`given`, else $SAMLOOP_HOME, else ~/.samloop. Nothing is created."""
-        chosen = given or os.environ.get("SAMLOOP_HOME") or Path.home() / ".samloop"
-        return cls(Path(chosen).expanduser().absolute())
+        return cls(absolute(given or os.environ.get("SAMLOOP_HOME") or "~/.samloop"))
 
     @property
     def recipe(self) -> Path:
@@ -60,8 +59,17 @@ class Home:
         Raises:
             StoreError: it cannot be made or written.
         """
+        if readable(self.path) != str(self.path):
+            raise StoreError(
+                f"expected a samloop home whose path is UTF-8, got {readable(self.path)}; choose another with --home"
+            )
         try:
             private_folder(self.path)
+        except FileExistsError:
+            raise StoreError(
+                f"expected a folder as samloop home at {self.path}, found a file; "
+                "choose another with --home or SAMLOOP_HOME"
+            ) from None
         except OSError as error:
             raise StoreError(
                 f"the samloop home {self.path} cannot be created ({error.strerror}); "

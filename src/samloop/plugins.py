@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from samloop.errors import PluginError
+from samloop.errors import PluginError, SamloopError
 
 GROUPS: Final = ("sources", "rules", "backends", "suites", "teachers")
 
@@ -39,9 +39,15 @@ def load(group: str, name: str) -> Any:
         near = difflib.get_close_matches(name, entries, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(entries)) or 'none'}."
         raise PluginError(f"there is no {kind} called '{name}'; {hint}")
+    entry = entries[name]
     try:
-        return entries[name].load()
-    except (ImportError, AttributeError) as error:
+        return entry.load()
+    except SamloopError:
+        raise
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        what = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
+        package = f"the package {entry.dist.name}" if entry.dist else "the package that brings it"
         raise PluginError(
-            f"the {group.removesuffix('s')} '{name}' ({entries[name].value}) cannot be loaded: {error}"
+            f"the {group.removesuffix('s')} '{name}' ({entry.value}) cannot be loaded ({' '.join(what.split())}); "
+            f"mend, upgrade or uninstall {package}"
         ) from error

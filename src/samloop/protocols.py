@@ -67,11 +67,16 @@ class Source(Protocol):
     def __call__(self, location: str, since: Mapping[str, Any] | None, **options: Any) -> Iterator[Record]: ...
 
 
-def source(name: str) -> Callable[[F], F]:
-    """Mark a generator function as the source called `name` (the value of `Example.source` it yields)."""
+def source(name: str, *, needs_location: bool = False) -> Callable[[F], F]:
+    """Mark a generator function as the source called `name` (the value of `Example.source` it yields).
+
+    Args:
+        needs_location: it reads nothing without one, so that a call without is refused before it starts.
+    """
 
     def mark(function: F) -> F:
         function.source_name = name  # type: ignore[attr-defined]
+        function.needs_location = needs_location  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -7,6 +7,7 @@ with a password belongs there). `to_toml` writes it back, the whole or only what
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import Any, Final, Literal
 import psutil
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from samloop.errors import RecipeError
 from samloop.example import DOMAINS, Domain, Tier
+
+ENVIRONMENT: Final = "SAMLOOP_"
+"""What the names of environment variables that override settings begin with."""
 
 POCKET: Final = "pocket"
 """The model name that stands for the tiny base shipped in the package."""
@@ -161,7 +165,7 @@ class Recipe(BaseSettings):
         RecipeError: from `load`, when a key is unknown (with the nearest known one), or a value does not fit.
     """
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="SAMLOOP_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=ENVIRONMENT, env_nested_delimiter="__")
 
     sam: Sam = Sam()
     store: StoreSettings = StoreSettings()
@@ -188,14 +192,21 @@ class Recipe(BaseSettings):
     def load(cls, path: Path) -> Recipe:
         """The recipe in the TOML file at `path`."""
         try:
-            with path.open("rb") as file:
-                data = tomllib.load(file)
+            data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe at {path}; 'samloop init' writes one") from None
         except OSError as error:
-            raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"the recipe {path} is not valid TOML: {error}") from error
+            raise RecipeError(
+                f"the recipe {path} cannot be read ({error.strerror}); name a TOML file that you may read"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(
+                f"the recipe {path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"the recipe {path} is not valid TOML: {error}; correct that line") from error
+        except RecursionError:
+            raise RecipeError(f"the recipe {path} is nested too deeply; correct it") from None
         return cls.parse(data, where=str(path))
 
     @classmethod
@@ -205,6 +216,12 @@ class Recipe(BaseSettings):
             recipe = cls(**dict(data))
         except ValidationError as error:
             raise RecipeError(_explain(error, where)) from None
+        except SettingsError as error:
+            section = str(error).split('"')[1]  # the message: error parsing value for field "train" from source …
+            raise RecipeError(
+                f"the environment variable {ENVIRONMENT}{section.upper()} is not a JSON object; "
+                f"set one key of it, such as {ENVIRONMENT}{section.upper()}__KEY, or correct it"
+            ) from None
         return recipe.with_preset()
 
     def with_preset(self) -> Recipe:
@@ -332,6 +349,11 @@ def _explain(error: ValidationError, where: str) -> str:
         near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(_known_keys(first['loc'][:-1]))}."
         return f"unknown setting '{path}' in {where}; {hint}"
+    variable = ENVIRONMENT + "__".join(str(part) for part in first["loc"]).upper()
+    if variable in os.environ:
+        where = f"the environment variable {variable}"
+    if first["type"] == "missing":
+        return f"expected the setting '{path}' in {where}, found none; add it"
     got = repr(first["input"])[:80]
     return f"setting '{path}' in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {got}"
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,5 +72,35 @@ def program(home: Path) -> Run:
             env={**os.environ, **environment},
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def contents(home: Path) -> list[str]:
+    """Every row of the store, as SQL; a store that was only just made holds none worth a word."""
+    if not (home / "samloop.db").is_file():
+        return []
+    with closing(sqlite3.connect(home / "samloop.db")) as connection:
+        rows = [entry for entry in connection.iterdump() if entry.startswith("INSERT")]
+    return [row for row in rows if not re.match(r'INSERT INTO "?(alembic_version|store_meta)', row)]
+
+
+@pytest.fixture
+def refused(run: Run, home: Path) -> Callable[..., str]:
+    """Call the command line with what it must refuse: the store is as it was, and the answer one error document.
+
+    Returns its one sentence.
+    """
+
+    def call(*arguments: object, code: int = 1) -> str:
+        before = contents(home)
+        ran = run("--json", *arguments)
+        assert (ran.code, ran.err) == (code, ""), (ran.out, ran.err)
+        assert contents(home) == before
+        message = ran.error["message"]
+        assert "\n" not in message.replace(str(arguments[-1]), "")  # but for a path that holds one
+        assert "Traceback" not in message
+        assert not message.startswith("unexpected"), message
+        return message
 
     return call

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from samloop.cli.output import Output, count, duration, shorten
+from samloop.cli.output import Output, count, duration, one_line, shorten
 from samloop.cli.progress import stages
 from samloop.cli.session import Session
 from samloop.errors import UsageError
+from samloop.files import absolute
 
 COUNTS = ("read", "added", "duplicate", "rejected", "review")
 
@@ -62,7 +63,7 @@ def _sources(kind: str | None, locations: Sequence[str], *, review: bool) -> lis
     from samloop.recipe import SourceSettings
 
     # What is typed starts where one stands; the recipe's own paths start at the recipe.
-    places = [place if "://" in place else str(Path(place).expanduser().absolute()) for place in locations]
+    places = [place if "://" in place else str(absolute(place)) for place in locations]
     return [SourceSettings(kind=kind, location=place, review=review) for place in places or [""]]
 
 
@@ -93,5 +94,5 @@ def show(out: Output, data: Mapping[str, Any]) -> None:
     out.line()
     for entry in sources:
         if entry.get("error"):
-            out.line(f"Not read: {entry['error']}", style="red")
+            out.line(f"Not read: {one_line(entry['error'])}", style="red")
     out.line(f"This took {duration(data['totals']['seconds'])}.")

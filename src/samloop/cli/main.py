@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -22,6 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 from samloop.cli.output import Output, safe
 from samloop.cli.session import Session
 from samloop.errors import SamloopError
+from samloop.files import absolute, readable
 from samloop.home import Home
 
 
@@ -141,7 +142,7 @@ def options(
     out: Output = ctx.obj
     out.as_json = as_json
     _log_to(out, verbose, quiet)
-    ctx.obj = Session(Home.find(home), config.expanduser().absolute() if config else None, out)
+    ctx.obj = Session(Home.find(home), absolute(config) if config else None, out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
     """
+    _open_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     before, rest = hoist(given)
     out = Output(as_json="--json" in before)
@@ -159,9 +161,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(out, [*before, *rest], verbose=any(flag in before for flag in ("-v", "-vv", "--verbose")))
         out.stdout.flush()
     except BrokenPipeError:  # the reader left, as `| head` does: there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.stdout.fileno())
+        _drop(out.stdout)
+        return 1
+    except OSError as error:
+        _drop(out.stdout)
+        out.note(f"samloop: {_told(error, 'standard output')}", style="bold red")
         return 1
     return code
+
+
+def _open_streams() -> None:
+    """Give streams that were closed before we were started (``>&-``) a place to go: nobody wants to see them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  stays open to the end
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what `stream` still holds go nowhere, so that closing it at exit cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _told(error: OSError, place: str) -> str:
+    """An error of the system as a sentence: where, what, and what to do."""
+    if error.errno == errno.ENOENT and not error.filename:
+        return "the current folder is gone; change into another"
+    where = readable(error.filename) if isinstance(error.filename, str) else place
+    remedy = _REMEDIES.get(error.errno or 0, "run with -v for the traceback")
+    return f"{where}{': ' if where else ''}{error.strerror or type(error).__name__}; {remedy}"
 
 
 def hoist(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -196,9 +223,9 @@ def _run(out: Output, arguments: list[str], *, verbose: bool) -> int:
     except OSError as error:
         if verbose:
             traceback.print_exc(file=sys.stderr)
-        where = f"{error.filename}: " if error.filename else ""
-        remedy = _REMEDIES.get(error.errno or 0, "run with -v for the traceback")
-        out.failure("system", f"{where}{error.strerror or type(error).__name__}; {remedy}")
+        if out.answered:  # the answer itself could not be written
+            raise
+        out.failure("system", _told(error, ""))
         return 1
     except Exception as error:
         # The text of an unforeseen error can hold a user's record: its type and place are told, the rest on demand.

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from samloop.files import readable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -30,6 +32,11 @@ def safe(text: object) -> str:
     surrogates become ``\\u…``. Line ends and tabs stay.
     """
     return _UNSAFE.sub(_picture, str(text))
+
+
+def one_line(text: object) -> str:
+    """`text` as `safe` gives it, on one line: line ends and tabs are shown as well."""
+    return safe(text).translate({9: "␉", 10: "␊"})
 
 
 def _picture(match: re.Match[str]) -> str:
@@ -96,15 +103,17 @@ class Output:
         if self.as_json:
             self._document({"success": True, "data": data})
         else:
+            self.answered = True
             show()
 
     def failure(self, code: str, message: str, data: Any = None) -> None:
         """The command's one error. `data` stands beside it where a failed check has findings to tell."""
+        message = readable(message)
         if self.as_json:
             more = {} if data is None else {"data": data}
             self._document({"success": False, "error": {"code": code, "message": message}, **more})
         else:
-            self.note(f"samloop: {message}", style="bold red")
+            self.note(f"samloop: {one_line(message)}", style="bold red")
 
     def line(self, text: object = "", style: str = "") -> None:
         """One paragraph for people on standard output."""

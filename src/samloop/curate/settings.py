@@ -42,6 +42,8 @@ def chosen_rules(tables: Mapping[str, Mapping[str, Any]], rubric: Rubric) -> dic
         enabled = table.pop("enabled", name in rubric.rules or name not in special)
         if not isinstance(enabled, bool):
             raise RecipeError(f"expected curate.rules.{name}.enabled to be true or false, got {enabled!r}")
+        if not enabled and not table:
+            continue  # not loaded either, so that one that is broken can be switched off
         rule = _loaded(name)
         options = _checked(name, rule, table)
         if enabled:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +23,9 @@ from samloop.curate.conveyor import Conveyor
 from samloop.curate.engine import Curated
 from samloop.errors import RecipeError, SamloopError
 from samloop.example import Example
-from samloop.files import storing
+from samloop.files import absolute, readable, storing
 from samloop.loop.context import Context
+from samloop.loop.reading import fitting, reading
 from samloop.protocols import Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
 
@@ -101,15 +103,17 @@ def collect(
         SamloopError: the only source asked for cannot be read, or the store cannot be written.
     """
     chosen = [s for s in context.recipe.collect.sources if s.enabled] if sources is None else list(sources)
-    readers = [_reader(settings) for settings in chosen]
+    readers = [
+        reading(_reader(fitting(settings)), settings.kind, _location(context, settings)) for settings in chosen
+    ]
     reports: list[SourceReport] = []
     with ExitStack() as stack:
         out: BinaryIO | None = None
         if rejects is not None:
             with storing("the list of rejects", rejects):
-                out = stack.enter_context(rejects.open("wb"))
+                out = stack.enter_context(rejects.open("wb", buffering=0))
         for settings, read in zip(chosen, readers, strict=True):
-            report = SourceReport(read.source_name, _location(context, settings))
+            report = SourceReport(read.source_name, readable(_location(context, settings)))
             reports.append(report)
             try:
                 _Intake(context, settings, read, report, on_progress, out).run()
@@ -150,7 +154,7 @@ def _location(context: Context, settings: SourceSettings) -> str:
     if not settings.location or "://" in settings.location:
         return settings.location
     # One spelling per place, so that the watermark of a location is found again.
-    return str((context.folder / Path(settings.location).expanduser()).resolve())
+    return os.path.realpath(absolute(settings.location, context.folder))
 
 
 def _characters(example: Example) -> int:

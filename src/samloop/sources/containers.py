@@ -7,9 +7,7 @@ by a block and by the longest record allowed.
 from __future__ import annotations
 
 import csv
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,21 +42,6 @@ class Hasher(Protocol):
     """What xxhash and hashlib have in common."""
 
     def update(self, data: bytes, /) -> None: ...
-
-
-def open_bytes(path: Path, compression: str | None) -> BinaryIO:
-    """The file's content, decompressed on the way."""
-    if compression == "gzip":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if compression == "zstd":
-        import pyarrow as pa
-
-        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")  # type: ignore[no-any-return]
-    return path.open("rb")
-
-
-DAMAGE: Final = (EOFError, gzip.BadGzipFile, zlib.error)
-"""What a compressed file that is cut off or damaged raises; pyarrow raises OSError."""
 
 
 def line_blocks(
@@ -256,7 +239,7 @@ def _mended(text: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Unfit("not valid UTF-8", f"at byte {error.start} of the record") from None
     except json.JSONDecodeError as error:
-        raise Unfit("broken JSON", f"{error.msg.lower()} at character {error.pos}") from None
+        raise Unfit("broken JSON", f"{error.msg.lower().removesuffix(' at')} at character {error.pos}") from None
     except RecursionError:
         raise Unfit("nested too deeply", "expected at most a few hundred levels") from None
     except ValueError:

@@ -10,20 +10,22 @@ from typing import Any, Final
 import xxhash
 
 from samloop.errors import SourceError
+from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources import containers, files
 from samloop.sources.containers import Block
-from samloop.sources.drafts import Unfit
+from samloop.sources.drafts import Unfit, name_of
 from samloop.sources.formats import RecordReader, format_of
 from samloop.sources.origin import Origin
 from samloop.sources.sidecars import licence_of
+from samloop.sources.unpack import DAMAGE, open_bytes
 from samloop.sources.variables import variables_in
 
 MARK_BYTES: Final = 2**20
 """A killed import reads at most about this much again."""
 
 
-@source("datasets")
+@source("datasets", needs_location=True)
 def read(
     location: str,
     since: Mapping[str, Any] | None,
@@ -52,7 +54,9 @@ def read(
     turned_away = [job.reject for job in jobs if isinstance(job, TurnedAway)]
     if len(turned_away) == len(jobs) and not state:
         why = f" ({turned_away[0].location}: {turned_away[0].detail})" if turned_away else ""
-        raise SourceError(f"expected data files in {location}, found none that can be read{why}; name another place")
+        raise SourceError(
+            f"expected data files in {readable(location)}, found none that can be read{why}; name another place"
+        )
     return _read(jobs, state, options)
 
 
@@ -97,16 +101,17 @@ class TurnedAway:
     name: str
     stamp: Mapping[str, int]
     reject: Reject
+    again: bool = False
 
     def state(self) -> dict[str, Any]:
         """What the mark holds for this file."""
-        return {**self.stamp, "digest": "", "at": 0, "number": 0, "done": True}
+        return {**self.stamp, "digest": "", "at": 0, "number": 0, "done": not self.again}
 
 
 def _jobs(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone: bool) -> Iterator[Job | TurnedAway]:
     """What there is to do per file. One that cannot be read is turned away, or an error where it was named itself."""
     for path in paths:
-        name = path.relative_to(folder).as_posix()
+        name = readable(path.relative_to(folder).as_posix())
         stamp = {"size": -1, "mtime_ns": 0}
         try:
             status = path.stat()
@@ -116,18 +121,24 @@ def _jobs(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone: b
                 continue
             job = Job(path, name, files.look(path, _known), **stamp)
             _refuse_foreign(job.container)
+            _refuse_unknown(job.container)
             if before is None or _resume(job, before):
                 yield job
         except files.NotData as problem:
             if alone:
-                raise SourceError(f"expected a data file, got {path}: {problem.reason}; {problem.remedy}") from None
+                raise SourceError(
+                    f"expected a data file, got {readable(path)}: {problem.reason}; {problem.remedy}"
+                ) from None
             if files.DATA_SUFFIXES & set(path.suffixes):
-                reject = Reject(str(path), "not a data file", f"{problem.reason}; {problem.remedy}")
+                reject = Reject(readable(path), "not a data file", f"{problem.reason}; {problem.remedy}")
                 yield TurnedAway(name, stamp, reject)
         except OSError as error:
             if alone:
-                raise SourceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
-            yield TurnedAway(name, stamp, Reject(str(path), "cannot be read", str(error.strerror)))
+                raise SourceError(
+                    f"{readable(path)} cannot be read ({error.strerror}); check its permissions"
+                ) from error
+            # Not remembered as done: permissions can change without a trace in the stamp.
+            yield TurnedAway(name, stamp, Reject(readable(path), "cannot be read", str(error.strerror)), again=True)
 
 
 def _known(keys: frozenset[str]) -> bool:
@@ -141,6 +152,21 @@ def _refuse_foreign(container: files.Container) -> None:
             raise files.NotData(
                 f"this is {found[0].name}", f"collect it as '{found[0].foreign}', which knows its branches and tools"
             )
+
+
+def _refuse_unknown(container: files.Container) -> None:
+    """Refuse a file of which no record at its beginning has a known format: it is something else altogether."""
+    shapes = [tuple(record) for record in container.sample]
+    if shapes and not any(_known(frozenset(shape)) or _known(_usual(shape)) for shape in shapes):
+        keys = ", ".join(name_of(key) for key in shapes[0][:8]) or "no key at all"
+        raise files.NotData(
+            f"none of its first {len(shapes)} records has a known format, they have {keys}",
+            "rename the keys to those of a format samloop reads, such as instruction and output",
+        )
+
+
+def _usual(keys: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(key.strip().lower().replace(" ", "_") for key in keys)
 
 
 def _resume(job: Job, before: Mapping[str, Any]) -> bool:
@@ -175,7 +201,7 @@ def _read(jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options)
             yield job.reject
             state[job.name] = job.state()
             continue
-        origin = Origin("datasets", str(job.path), job.name, options.licence or licence_of(job.path))
+        origin = Origin("datasets", readable(job.path), job.name, options.licence or licence_of(job.path))
         reader = RecordReader(origin, variables_in(job.container.sample), options.variables or {})
         for block in _blocks(job, options, reader):
             if isinstance(block, Reject):
@@ -199,7 +225,7 @@ def _blocks(job: Job, options: Options, reader: RecordReader) -> Iterator[Block 
         if container.kind == "parquet":
             yield from containers.table_blocks(job.path, skip=job.at)
             return
-        with containers.open_bytes(job.path, container.compression) as file:
+        with open_bytes(job.path, container.compression) as file:
             if container.kind == "lines":
                 _forward(file, job.at)
                 hasher = job.hasher if job.growing else None
@@ -219,7 +245,9 @@ def _blocks(job: Job, options: Options, reader: RecordReader) -> Iterator[Block 
                     max_line_bytes=limit,
                     skip=job.at,
                 )
-    except (*containers.DAMAGE, OSError):
+    except Unfit as unfit:
+        yield reader.reject(unfit, None)
+    except (*DAMAGE, OSError):
         yield reader.reject(
             Unfit("truncated file", "the file ends early or is damaged; what came before is in"), None
         )

@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 import orjson
 
 from samloop.errors import SourceError
-from samloop.sources.containers import DAMAGE, open_bytes
 from samloop.sources.drafts import Unfit
 from samloop.sources.json_split import Splitter, next_bracket
+from samloop.sources.unpack import DAMAGE, open_bytes
 
 HEAD_BYTES: Final = 2**18
 """Bytes that are looked at to tell what a file holds."""
@@ -84,12 +84,15 @@ def find(location: str) -> tuple[Path, list[Path]]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    """The files in and below `folder`, and each folder that cannot be listed: reading it will tell why."""
+    closed: list[str] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: closed.append(error.filename)):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
             if not name.startswith(".") and path.is_file():
                 yield path
+    yield from map(Path, closed)
 
 
 def look(path: Path, known: Known) -> Container:
@@ -115,8 +118,10 @@ def look(path: Path, known: Known) -> Container:
     start = len(head) - len(body)
     if not body:
         raise NotData("there is nothing but blanks in it", "remove it, or write to it first")
-    if body[:1] == b"[":
+    if body[:1] == b"[" and not _lines_of_values(body):
         return Container("array", compression, start, sample=_first(body, 1))
+    if body[:1] == b"[":
+        return Container("lines", compression, start, sample=_first(body, 0))
     if body[:1] == b"{":
         return _objects(body, compression, start, whole, known)
     return _text(body, compression, start, known)
@@ -148,6 +153,13 @@ def _table(path: Path) -> Container:
     except (pa.ArrowException, OSError):
         raise NotData("it begins like Parquet and cannot be read", "fetch it again") from None
     return Container("parquet", sample=(dict.fromkeys(names),))
+
+
+def _lines_of_values(body: bytes) -> bool:
+    """Whether a file that begins like an array holds one value per line, the first of which is an array."""
+    first, _, rest = body.partition(b"\n")
+    second = next((line for line in rest.split(b"\n", 8)[:8] if line.strip()), b"")
+    return isinstance(_loads(first), list) and _loads(second) is not None
 
 
 def _first(body: bytes, level: int) -> tuple[Any, ...]:
@@ -224,6 +236,30 @@ def _text(body: bytes, compression: str | None, start: int, known: Known) -> Con
             if known(keys) and (len(keys) > 1 or delimiter == ","):
                 return Container("csv", compression, start, delimiter=delimiter, sample=(dict.fromkeys(keys),))
     raise NotData(
-        "it is not JSON Lines, JSON, Parquet, or CSV with a header of known columns",
+        f"{_look_of(body)}, not JSON Lines, JSON, Parquet, or CSV with a header of known columns",
         "name a data file in one of these formats",
     )
+
+
+_MAGIC: Final = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it first"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"BZh", "bzip2; unpack it first"),
+    (b"\xfd7zXZ", "xz; unpack it first"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (b"ARROW1", "an Arrow file"),
+    (b"version https://git-lfs", "the pointer to a file that Git LFS has not fetched (git lfs pull)"),
+    (b"<", "HTML or XML"),
+)
+
+
+def _look_of(body: bytes) -> str:
+    """What a file that is no data seems to be, for a message."""
+    for magic, name in _MAGIC:
+        if body.startswith(magic):
+            return f"it looks like {name}"
+    return "it looks like binary data" if b"\0" in body[:4096] else "it looks like plain text"

@@ -83,7 +83,7 @@ class Leg:
     digest: str = ""
 
 
-@source(SOURCE)
+@source(SOURCE, needs_location=True)
 def read(
     location: str,
     since: Mapping[str, Any] | None,

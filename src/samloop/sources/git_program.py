@@ -150,14 +150,19 @@ def find(location: str, *, name: str | None = None) -> Repository:
     if not known:
         what = "a file" if path.exists() else "nothing"
         raise SourceError(f"expected a git repository at {location}, found {what}; name the folder of a repository")
-    asked = subprocess.run(
-        ["git", *_SAFE, "rev-parse", "--absolute-git-dir"],
-        cwd=path,
-        env=_environment(None),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+    try:
+        asked = subprocess.run(
+            ["git", *_SAFE, "rev-parse", "--absolute-git-dir"],
+            cwd=path,
+            env=_environment(None),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        raise SourceError(
+            f"the repository at {location} cannot be read ({error.strerror}); check its permissions"
+        ) from error
     if asked.returncode:
         raise SourceError(_explain(location, asked.stderr))
     folder = Path(os.fsdecode(asked.stdout.rstrip(b"\n")))

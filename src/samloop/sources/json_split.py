@@ -13,6 +13,9 @@ from samloop.sources.drafts import Unfit
 
 CHUNK_BYTES: Final = 2**20
 
+MAX_DEPTH: Final = 10_000
+"""No record is nested as deeply; a file that is has lost its closing brackets, or never had any."""
+
 # Atomic and possessive throughout, so that no input makes a pattern go back.
 _TO_BRACKET = re.compile(rb'(?>[^"{}\[\]]++|"(?>[^"\\]++|\\.)*+")*+([{}\[\]])', re.DOTALL)
 """Up to and with the next bracket outside a string; no match where the bytes at hand do not reach it."""
@@ -63,6 +66,8 @@ class Splitter:
                     yield from _values(self._buffer[position : end - 1])
                     inside, start = True, end - 1
                 self._depth += 1
+                if self._depth > MAX_DEPTH:
+                    break
             elif self._depth == 0:
                 yield Unfit("broken JSON", "a bracket is closed that was never opened")
             else:
@@ -78,7 +83,11 @@ class Splitter:
             position = end
             if not inside:
                 start = position
-        if inside or self._depth:
+        if self._depth > MAX_DEPTH:
+            yield Unfit(
+                "nested too deeply", f"expected at most {MAX_DEPTH} levels; the rest of the file was not read"
+            )
+        elif inside or self._depth:
             yield Unfit("truncated file", "the file ends before its last bracket is closed")
         else:
             yield from _values(self._buffer[position:])
@@ -108,6 +117,8 @@ class Splitter:
                 in_string = not in_string
             elif not in_string:
                 self._depth += 1 if mark in b"{[" else -1
+                if self._depth > MAX_DEPTH:
+                    return False
                 if self._depth == self.level:
                     self._buffer = self._buffer[position:]
                     return True

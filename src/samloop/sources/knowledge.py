@@ -17,6 +17,7 @@ import xxhash
 
 from samloop.errors import SourceError
 from samloop.example import Example, normalise
+from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.answers import Pair, answer_of, asked_in_bold, definitions, explained_code, is_thin
 from samloop.sources.licences import MAX_LICENCE_BYTES, is_licence_name, licence_of_files
@@ -67,7 +68,7 @@ _NAMES: Final = frozenset(
 _FENCED: Final = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]*`|<[^>\n]*>|https?://\S+", re.DOTALL)
 
 
-@source(SOURCE)
+@source(SOURCE, needs_location=True)
 def read(
     location: str,
     since: Mapping[str, Any] | None,
@@ -96,7 +97,7 @@ def read(
         if isinstance(path, Reject):
             yield path
             continue
-        relative = path.relative_to(root).as_posix()
+        relative = readable(path.relative_to(root).as_posix())
         yield from tree.file(path, relative, known.get(relative), done)
         if count % MARK_FILES == 0:
             yield Mark({"files": {**known, **done}})
@@ -116,7 +117,10 @@ def _found(location: str) -> tuple[Path, Iterator[Path | Reject]]:
     if not is_file:
         raise SourceError(f"expected a folder or Markdown file at {location}, found nothing; correct the path")
     if path.suffix.lower() not in SUFFIXES:
-        raise SourceError(f"expected a Markdown file ({', '.join(SUFFIXES)}) at {location}, got '{path.suffix}'")
+        raise SourceError(
+            f"expected a Markdown file ({', '.join(SUFFIXES)}) at {location}, got '{path.suffix}'; "
+            "name a Markdown file or a folder with some"
+        )
     return path.parent, iter((path,))
 
 
@@ -125,7 +129,7 @@ def _walk(folder: Path) -> Iterator[Path | Reject]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_dir(follow_symlinks=False), entry.name))
     except OSError as error:
-        yield Reject(str(folder), "folder cannot be read", error.strerror or "")
+        yield Reject(readable(folder), "folder cannot be read", error.strerror or "")
         return
     for entry in entries:
         if entry.name.startswith(".") or entry.is_symlink():
@@ -202,7 +206,7 @@ class _Tree:
                 return
             data = _first_bytes(path, MAX_FILE_BYTES + 1)
         except OSError as error:
-            yield Reject(str(path), "file cannot be read", error.strerror or "")
+            yield Reject(readable(path), "file cannot be read", error.strerror or "")
             return
         digest = xxhash.xxh3_64_hexdigest(data)
         done[relative] = [status.st_size, status.st_mtime_ns, digest]
@@ -214,7 +218,7 @@ class _Tree:
             document.is_top_readme = path.parent == self.root and path.stem.lower() == "readme"
             yield from self._document(document, path, relative, status.st_mtime)
         else:
-            yield Reject(str(path), reason, f"{status.st_size} bytes")
+            yield Reject(readable(path), reason, f"{status.st_size} bytes")
 
     def _document(self, document: Document, path: Path, relative: str, modified: float) -> Iterator[Record]:
         licence = _licence(path.parent, self.root)
@@ -222,7 +226,7 @@ class _Tree:
         for section in document.sections:
             reason, pairs = self._pairs(document, section, lower)
             if reason is not None and (section.level or section.blocks):
-                yield Reject(str(path), reason, line=section.line, id=f"{relative}#{section.anchor}")
+                yield Reject(readable(path), reason, line=section.line, id=f"{relative}#{section.anchor}")
             for pair in pairs:
                 yield Example(
                     source=SOURCE,

@@ -24,6 +24,7 @@ import xxhash
 
 from samloop.errors import SourceError
 from samloop.example import Example, collapse
+from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.routing_templates import Wording, digest, wordings
 
@@ -183,9 +184,13 @@ def _decision_files(location: str) -> dict[str, Path]:
         return {}
     root = Path(location).expanduser()
     if root.is_file():
-        return {root.name: root}
+        return {readable(root.name): root}
     if root.is_dir():
-        found = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.jsonl")) if path.is_file()}
+        found = {
+            readable(path.relative_to(root).as_posix()): path
+            for path in sorted(root.rglob("*.jsonl"))
+            if path.is_file()
+        }
         if found:
             return found
     raise SourceError(
@@ -253,11 +258,11 @@ def _decisions(
     for number, line in lines:
         decision = _parsed(line, labels)
         if isinstance(decision, str):
-            yield Reject(str(path), decision, line=number)
+            yield Reject(readable(path), decision, line=number)
             continue
         task, route = decision["task"].strip(), decision["route"]
         if _plain(task) in reserved:
-            yield Reject(str(path), "held out for evaluation", line=number)
+            yield Reject(readable(path), "held out for evaluation", line=number)
             continue
         when = decision.get("timestamp")
         created = float(when) if isinstance(when, int | float) and not isinstance(when, bool) else changed

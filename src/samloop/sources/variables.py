@@ -22,7 +22,10 @@ def variables_in(sample: Sequence[Any]) -> frozenset[str]:
     """The variables that the file with these first records is made to be filled with."""
     counts: Counter[str] = Counter()
     for record in sample:
-        counts.update(set(_VARIABLE.findall(orjson.dumps(record).decode())))
+        try:
+            counts.update(set(_VARIABLE.findall(orjson.dumps(record).decode())))
+        except TypeError:
+            continue  # nested deeper than can be written, and so no table of templates
     return frozenset(name for name, count in counts.items() if count >= max(3, len(sample) * TEMPLATED_SHARE))
 
 

@@ -53,8 +53,18 @@ class Database:
         try:
             # Parameters hold the text of users' records: no message and no log may show them.
             self.engine: Engine = create_engine(url, hide_parameters=True)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"the database {self.place} needs the Python module {error.name}, which is not installed: "
+                f"pip install {error.name}"
+            ) from error
+        except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(f"the database {self.place} cannot be used ({error}); check store.url") from error
+        if url.get_backend_name() == "sqlite" and (self.path is None or url.database == ":memory:"):
+            raise StoreError(
+                "expected store.url to name a file or a server, got a database in memory, which is gone when the "
+                "command ends; write sqlite:////path/to/samloop.db"
+            )
         if self.path is not None:
             _tune(self.engine, settings.busy_timeout_seconds)
 
@@ -115,6 +125,11 @@ class Database:
             return StoreError(
                 f"the disk of the store {self.place} is full; nothing of this write was kept: free some space"
             )
+        if code.startswith("SQLITE_IOERR"):
+            return StoreError(
+                f"the store {self.place} could not be written or read ({code}); nothing of this write was kept: "
+                "check the disk, its quota and the limit on file sizes"
+            )
         if code == "SQLITE_NOTADB":
             return StoreError(
                 f"expected a samloop store at {self.place}, got a file that is no database; move it away"
@@ -126,6 +141,8 @@ class Database:
                 f"the store {self.place} cannot be opened for writing; make the file and its folder writable, "
                 "or choose another home with --home"
             )
+        if code == "SQLITE_ERROR" and str(cause).startswith(("no such table", "no such column")):
+            return StoreError(f"the store {self.place} has lost a part ({cause}); restore it from a backup")
         kind = code or type(cause).__name__
         return StoreError(f"the store {self.place} failed ({kind}); run `samloop doctor`")
 

@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import insert, select
 
 from samloop.errors import StoreError
+from samloop.files import absolute, readable
 from samloop.store.examples import Examples
 from samloop.store.filters import Filters
 from samloop.store.noun import to_plain, to_row
@@ -50,14 +51,14 @@ class Export(Examples):
         """
         from samloop.text.lines import to_line
 
-        target = Path(path).expanduser().absolute()
+        target = absolute(path)
         ids: list[str] = []
         with _beside(target) as file:
             for example in self.select(filters):
                 file.write(orjson.dumps(to_line(example, format), option=orjson.OPT_APPEND_NEWLINE))
                 ids.append(example.id)
         row = {
-            "path": str(target),
+            "path": readable(target),
             "format": format,
             "filters": filters.to_dict(),
             "examples": len(ids),
@@ -79,7 +80,20 @@ class Export(Examples):
 
 @contextmanager
 def _beside(target: Path) -> Iterator[BinaryIO]:
-    """A private file beside `target` that takes its name, flushed to disk, when the block ends well."""
+    """A private file beside `target` that takes its name, flushed to disk, when the block ends well.
+
+    Where `target` is no file (a pipe, a terminal, /dev/stdout), it is written as it stands and never replaced.
+    """
+    if target.is_relative_to("/dev") or (target.exists() and not target.is_file() and not target.is_dir()):
+        try:
+            with target.open("wb") as stream:
+                yield stream
+        except BrokenPipeError:
+            raise  # the reader has what it wanted
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        return
+    target = Path(os.path.realpath(target))  # a link stays, and what it leads to is replaced
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:

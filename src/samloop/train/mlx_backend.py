@@ -61,8 +61,10 @@ class _Network:
         try:
             self.model, _ = load_model(base.folder, model_config=_rotary(base.config), trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"the model in {base.folder} cannot be loaded: {first_line}") from error
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+            raise ModelError(
+                f"the model in {base.folder} cannot be loaded ({first_line}); download it again, or choose another"
+            ) from error
         if base.small or mx.default_device() == mx.Device(mx.cpu):  # half precision has no fast path on a CPU
             self.model.set_dtype(mx.float32)
         self.model.freeze()

@@ -72,8 +72,10 @@ class _Network:
                 use_safetensors=True,
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"the model in {base.folder} cannot be loaded: {first_line}") from error
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+            raise ModelError(
+                f"the model in {base.folder} cannot be loaded ({first_line}); download it again, or choose another"
+            ) from error
         self.model.to(self.device).eval().requires_grad_(False)
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
 

@@ -1,0 +1,70 @@
+"""What is checked of a source before it reads, and of what it yields while it does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from samloop import plugins
+from samloop.errors import PluginError, RecipeError
+from samloop.example import Example
+from samloop.protocols import Mark, Record, Reject, Source
+from samloop.recipe import SourceSettings
+
+
+def fitting(settings: SourceSettings) -> SourceSettings:
+    """`settings` as they are, where they fit the source they name.
+
+    Raises:
+        PluginError: there is no such source, it cannot be loaded, or it is not marked as one.
+        RecipeError: it needs a location and has none, or an option is of another type than the source says.
+    """
+    kind, read = settings.kind, plugins.load("sources", settings.kind)
+    if not callable(read) or not isinstance(getattr(read, "source_name", None), str):
+        raise PluginError(f"the plug-in '{kind}' is not a source; mark its function with @source('{kind}')")
+    if not settings.location and getattr(read, "needs_location", False):
+        raise RecipeError(
+            f"the source '{kind}' needs a location, got none; say what to read: samloop collect {kind} LOCATION, "
+            "or location = … in the recipe"
+        )
+    types = _types(read)
+    for option, value in settings.options.items():
+        try:
+            TypeAdapter(types.get(option, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RecipeError(
+                f"option '{option}' of the source '{kind}': {first['msg'][:1].lower()}{first['msg'][1:]}, "
+                f"got {first['input']!r:.80}"
+            ) from None
+    return settings
+
+
+def _types(read: Source) -> dict[str, Any]:
+    """The types of the parameters; none where the names in a plug-in cannot be resolved from here."""
+    try:
+        return get_type_hints(read)
+    except (NameError, TypeError):
+        return {}
+
+
+def reading(read: Source, kind: str, place: str) -> Source:
+    """`read`, bound to the path as the system knows it, and held to what a source may yield.
+
+    Whatever is stored or shown names the place in text; a path may hold bytes that are none.
+    """
+
+    @functools.wraps(read)
+    def checked(_location: str, since: Mapping[str, Any] | None, **options: Any) -> Iterator[Record]:
+        for record in read(place, since, **options):
+            if not isinstance(record, (Example, Reject, Mark)):
+                raise PluginError(
+                    f"expected examples, rejects and marks from the source '{kind}', got {type(record).__name__}; "
+                    "tell its makers"
+                )
+            yield record
+
+    return checked  # type: ignore[return-value]  # wraps() carries source_name over
