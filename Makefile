@@ -34,7 +34,7 @@ demo: install
 	@rm -rf .demo
 	$(DEMO) turn
 	@echo
-	$(DEMO) chat "Route this task to claude-code, chatgpt, ollama or local: summarise the minutes of yesterday's meeting"
+	$(DEMO) chat "Route this task to claude-code, chatgpt, ollama or local: convert 12 miles to kilometres"
 
 test: install
 	$(PYTEST) $(if $(CI),,-m "not slow")
