@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
 from samloop.loop.evaluate import SLOT, compare_targets
 
+SETTLED: Final = {
+    "champion": "was put into service by hand, and stays",
+    "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
+    "rejected": "was rejected; other data or settings make another adapter",
+}
+"""Why an adapter in such a state is not decided on."""
+
 
 def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Decision:
     """Weigh the evaluated challenger, keep the decision, and promote if that is what it says.
 
-    A second call with the same evaluation changes nothing and gives the same decision.
+    A second call with the same evaluation changes nothing and gives the same decision. An adapter that serves, has
+    served or was rejected is no candidate any more: nothing is decided on it again.
     """
     champion, challenger = str(evaluation["champion"]), str(evaluation["challenger"])
     decision = gate(
@@ -25,11 +34,23 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
         challenger=challenger,
         champion=champion,
     )
+    state = Registry(context.home, context.store).state(challenger)
+    if state != "candidate":
+        return _decided_before(context, str(run["run_id"]), decision, state)
     context.store.add_decision(
         evaluation_id=str(evaluation["evaluation_id"]), run_id=str(run["run_id"]), decision=decision.to_dict()
     )
     carry_out(context)
     return decision
+
+
+def _decided_before(context: Context, run_id: str, decision: Decision, state: str) -> Decision:
+    """What there is to say of a challenger that is no candidate; `decision` lends its figures."""
+    for kept in context.store.decisions(slot=SLOT):
+        if kept["run_id"] == run_id and kept["verdict"] == "promote" and state == "champion":
+            return Decision.from_dict({name: kept[name] for name in decision.to_dict()})
+    reason = f"Nothing was decided again: {decision.challenger} {SETTLED[state]}."
+    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason)
 
 
 def carry_out(context: Context) -> None:
@@ -46,11 +67,24 @@ def carry_out(context: Context) -> None:
 
 def undecided_run(context: Context) -> Path | None:
     """The dataset of the latest run that was not decided yet (its turn died), or None."""
-    runs = context.store.list_runs()
-    if not runs:
+    latest = _latest_run(context)
+    if latest is None or latest["state"] == "failed" or context.store.is_decided(latest["run_id"]):
         return None
-    latest = max(runs, key=lambda run: float(run["created_at"]))
-    if latest["state"] == "failed" or context.store.is_decided(latest["run_id"]):
+    return _dataset(latest)
+
+
+def unreported_run(context: Context) -> Path | None:
+    """The dataset of the latest run where its turn died between the decision and the report, or None."""
+    latest = _latest_run(context)
+    if latest is None or not context.store.is_decided(latest["run_id"]):
         return None
-    path = Path(latest["dataset_path"])
+    return None if (context.home.reports / f"{latest['run_id']}.md").exists() else _dataset(latest)
+
+
+def _latest_run(context: Context) -> dict[str, Any] | None:
+    return next(iter(context.store.list_runs(limit=1)), None)
+
+
+def _dataset(run: Mapping[str, Any]) -> Path | None:
+    path = Path(run["dataset_path"])
     return path if (path / "manifest.json").exists() else None
