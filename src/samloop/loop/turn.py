@@ -13,9 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samloop.errors import StoreBusyError
+from samloop.files import sweep
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.loop.decide import carry_out, decide, undecided_run
+from samloop.loop.decide import carry_out, decide, undecided_run, unreported_run
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
@@ -56,8 +57,11 @@ def turn(
         tell("check", report.due)
         waiting = undecided_run(context)
         if waiting is None and not (report.due["due"] or force):
-            return report.finish(context)
+            waiting = unreported_run(context)
+            if waiting is None:
+                return report.finish(context)
 
+        sweep(context.home.path)
         tell("prepare", {})
         dataset = Dataset.open(waiting) if waiting else prepare(context)
         report.dataset = dict(dataset.manifest, path=str(dataset.path))
