@@ -20,7 +20,8 @@ from samloop.errors import InputError, TrainingError
 from samloop.example import Example
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.loop.train import check
+from samloop.loop.prepare import prepare
+from samloop.loop.train import check, train
 from samloop.loop.turn import turn
 from samloop.recipe import SourceSettings
 from samloop.train.metrics import read_metrics
@@ -140,6 +141,9 @@ def test_a_forced_turn_with_another_setting_gives_another_run_that_meets_the_cha
         if report.decision["verdict"] != "refuse":
             assert again.evaluation["champion"] == finished.challenger
         assert plain(again.decision) == plain(report.decision)
+    with after() as context:
+        first = train(context, prepare(context), on_metric=lambda news: no_training("train", news))
+        assert plain(first) == finished.report["run"]
 
 
 def test_two_turns_at_once_the_second_says_so_and_changes_nothing(
@@ -167,17 +171,17 @@ def test_two_turns_at_once_the_second_says_so_and_changes_nothing(
 def test_a_killed_worker_and_a_stopped_turn_end_as_if_nothing_had_happened(
     begin: Open, home: Path, finished: Finished
 ) -> None:
-    """Killed at step 12, stopped at step 24, then left alone: the adapter is the same, byte for byte."""
+    """Killed at step 8, stopped at step 20, then left alone: the adapter is the same, byte for byte."""
     steps: list[int] = []
 
     def kill(stage: str, news: dict[str, Any]) -> None:
-        if stage == "train" and news["step"] >= 12:
+        if stage == "train" and news["step"] >= 8:
             for child in psutil.Process().children():
                 if "samloop.worker" in child.cmdline():
                     child.kill()
 
     def stop(stage: str, news: dict[str, Any]) -> None:
-        if stage == "train" and news["step"] >= 24:
+        if stage == "train" and news["step"] >= 20:
             raise KeyboardInterrupt
 
     def note(stage: str, news: dict[str, Any]) -> None:
@@ -199,7 +203,7 @@ def test_a_killed_worker_and_a_stopped_turn_end_as_if_nothing_had_happened(
         (run,) = context.store.list_runs()
         assert (run["state"], run["error"]) == ("completed", None)
     # Each went on from where the one before had come to.
-    assert 24 <= steps[0] < steps[-1] == report.run["steps"]
+    assert 20 <= steps[0] < steps[-1] == report.run["steps"]
     before = finished.home.runs / finished.run_id
     again = home / "runs" / finished.run_id
     for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
