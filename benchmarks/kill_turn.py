@@ -2,8 +2,8 @@
 
     python benchmarks/kill_turn.py [--kills 10] [--seed 7] [--stages training,deciding …] [--tiny] [--print]
 
-Each trial has a home of its own. The parent is killed without warning, at a moment drawn over the whole length of an
-undisturbed turn; one trial per stage comes first, drawn within that stage, so that short ones are hit as well. The
+Each trial has a home of its own. The parent is killed without warning, at a moment drawn over the length of a stage;
+there is one trial in every stage, so that short ones are hit as well, and the others fall where time is spent. The
 turn is repeated at once, as an impatient user would, while the killed turn's worker may still be there. Then all that
 a turn leaves is compared, and a second undisturbed turn shows that the comparison itself is fair.
 """
@@ -12,13 +12,14 @@ import argparse
 import hashlib
 import json
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,15 @@ from samloop.recipe import Recipe
 from samloop.store import Filters, Store
 from samloop.train.metrics import read_metrics
 
-STAGES = ("starting", "collecting", "preparing", "training", "evaluating", "deciding", "reporting")
+STAGES = ("starting", "collecting", "preparing", "loading", "training", "evaluating", "deciding", "reporting")
 SMALLER = {
     "demo": {"examples": 400, "epochs": 1.0, "checkpoint_steps": 5, "max_items": 60},
     "tiny": {"examples": 80, "epochs": 1.0, "checkpoint_steps": 2, "max_items": 12},
 }
 WORKER_MAY_TAKE_SECONDS = 10.0
 TRIES = 5
-"""A turn that was faster than the undisturbed one can end before its moment comes; the next one is killed earlier."""
+"""A turn that is faster than the undisturbed one can be out of the stage when its moment comes; it does not count, and
+the next one is killed earlier in the stage."""
 
 TIMES = ("created_at", "updated_at", "started_at", "finished_at")
 
@@ -82,25 +84,27 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 def reached(home: Home) -> str:
     """How far a turn came, seen from its files alone."""
-    marks = {
-        "done": home.reports.glob("*.md"),
-        "reporting": home.adapters.glob("main/current"),
-        "deciding": home.evaluations.glob("*/scores.json"),
-        "evaluating": home.adapters.glob("*"),
-        "training": home.runs.glob("*"),
-        "preparing": home.datasets.glob("*"),
-        "collecting": home.path.glob("samloop.db"),
+    marks: dict[str, Callable[[], bool]] = {
+        "done": lambda: _any(home.reports, "*.md"),
+        "reporting": lambda: _any(home.adapters, "main/current"),
+        "deciding": lambda: _any(home.evaluations, "*/scores.json"),
+        "evaluating": lambda: _any(home.adapters, "*"),
+        "training": lambda: step(home)[0] > 0,
+        "loading": lambda: _any(home.runs, "*"),
+        "preparing": lambda: _any(home.datasets, "*"),
+        "collecting": home.database.exists,
     }
-    for stage, found in marks.items():
-        if any(True for _ in found):
-            return stage
-    return "starting"
+    return next((stage for stage, seen in marks.items() if seen()), "starting")
 
 
-def steps(home: Home) -> str:
-    """ ", step 7 of 30" where a training has begun."""
+def _any(folder: Path, pattern: str) -> bool:
+    return next(iter(folder.glob(pattern)), None) is not None
+
+
+def step(home: Home) -> tuple[int, int]:
+    """The last step that a training told of, and how many there will be; (0, 0) before."""
     lines = [line for path in home.runs.glob("*/metrics.jsonl") for line in read_metrics(path)]
-    return f", step {lines[-1]['step']} of {lines[-1]['steps']}" if lines else ""
+    return (lines[-1]["step"], lines[-1]["steps"]) if lines else (0, 0)
 
 
 # --- what must be equal ---------------------------------------------------------------------
@@ -237,20 +241,20 @@ def timeline(process: subprocess.Popen[bytes], home: Home) -> dict[str, float]:
 
 
 def trial(home: Home, recipe: Path, moment: Moment, calm: dict[str, Any]) -> tuple[str, str, list[str]] | None:
-    """Kill, repeat, compare: (when, stage reached, what is wrong); None where the turn had ended by itself."""
+    """Kill, repeat, compare: (when, stage reached, what is wrong); None where the turn was out of that stage by then."""
     process = start(home, recipe)
     when = moment.wait(process, home)
-    if process.poll() is not None:
-        return None
-    workers = psutil.Process(process.pid).children(recursive=True)
+    workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.kill()
-    process.wait()
-    stage = reached(home)
-    if stage == "training":
-        stage += steps(home) or ", loading"
+    ended = process.wait() != -signal.SIGKILL
+    if ended or reached(home) != moment.stage:
+        return None
     again = start(home, recipe)
     _, alive = psutil.wait_procs(workers, timeout=WORKER_MAY_TAKE_SECONDS)
     wrong = [f"worker {worker.pid} outlived its parent by {WORKER_MAY_TAKE_SECONDS:.0f} s" for worker in alive]
+    stage = moment.stage
+    if stage == "training":
+        stage += ", step {} of {}".format(*step(home))
     _, errors = again.communicate()
     if again.returncode:
         wrong.append(f"the second turn failed: {errors.decode()[-300:]}")
@@ -300,7 +304,7 @@ def main() -> int:
                 if ended:
                     break
             else:
-                raise SystemExit(f"every one of {TRIES} turns ended before it could be killed when {moment.stage}")
+                raise SystemExit(f"each of {TRIES} turns was out of the stage '{moment.stage}' too early")
             when, stage, wrong = ended
             found.append([when, stage, "yes" if not wrong else "NO"])
             problems += [f"{stage}: {one}" for one in wrong]
