@@ -40,7 +40,7 @@ SMALLER = {
 }
 WORKER_MAY_TAKE_SECONDS = 10.0
 TRIES = 5
-"""A turn that is faster than the undisturbed one can be out of the stage when its moment comes; it does not count, and
+"""A turn faster than the undisturbed one can be out of the stage when its moment comes. Then it does not count, and
 the next one is killed earlier in the stage."""
 
 TIMES = ("created_at", "updated_at", "started_at", "finished_at")
@@ -241,7 +241,7 @@ def timeline(process: subprocess.Popen[bytes], home: Home) -> dict[str, float]:
 
 
 def trial(home: Home, recipe: Path, moment: Moment, calm: dict[str, Any]) -> tuple[str, str, list[str]] | None:
-    """Kill, repeat, compare: (when, stage reached, what is wrong); None where the turn was out of that stage by then."""
+    """Kill, repeat, compare: (when, stage reached, what is wrong); None where the turn was out of the stage."""
     process = start(home, recipe)
     when = moment.wait(process, home)
     workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
