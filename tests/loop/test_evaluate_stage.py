@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -45,6 +46,20 @@ def test_one_target_and_one_suite_are_graded_and_found_again(finished: Finished,
             assert (mine["name"], mine["items"]) == (turns["name"], turns["items"])
             assert mine["mean"] == pytest.approx(turns["mean"], rel=1e-6)
         assert plain(evaluate(context, ["champion"], ["perplexity"], on_metric=no_grading)) == plain(found)
+
+
+def test_an_evaluation_that_is_stopped_ends_at_once_and_leaves_no_scores(after: Open, home: Path) -> None:
+    def stop(news: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with after() as context:
+        before = set((home / "evaluations").iterdir())
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(context, ["champion"], on_metric=stop)
+    (folder,) = set((home / "evaluations").iterdir()) - before
+    # A worker that went on to its end would have left these.
+    assert not (folder / "result.json").exists()
+    assert not (folder / "scores.json").exists()
 
 
 def test_the_items_are_held_out(finished: Finished) -> None:
