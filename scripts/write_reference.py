@@ -139,8 +139,8 @@ def _presets() -> str:
         rows.append(f"| {name} | {' | '.join(', '.join(c) if isinstance(c, tuple) else str(c) for c in cells)} |")
     return "\n".join(
         [
-            "With `train.preset` at `auto`, the bundled model gets `pocket`; others get `laptop-8gb` on a machine with",
-            "less than 12 GiB of memory, else `standard`. A key of [train] that is set wins over the preset.",
+            "With `train.preset` at `auto`, the bundled model gets `pocket`; others get `laptop-8gb` on a machine",
+            "with less than 12 GiB of memory, else `standard`. A key of [train] that is set wins over the preset.",
             "",
             *rows,
             "",

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from samloop.errors import StoreError
-from samloop.files import sha256_file, storing, whole_folder, write_atomic, write_json
+from samloop.files import private_folder, sha256_file, storing, whole_folder, write_atomic, write_json
 
 
 def test_write_is_private_and_leaves_nothing_beside(tmp_path):
@@ -50,3 +50,12 @@ def test_a_folder_that_exists_is_kept(tmp_path):
         with whole_folder(tmp_path / "x") as folder:
             (folder / "part").write_text(text)
     assert (tmp_path / "x" / "part").read_text() == "first"
+
+
+def test_a_private_folder_is_private_all_the_way_down(tmp_path):
+    made = private_folder(tmp_path / "a" / "b" / "c")
+    assert [folder.stat().st_mode & 0o777 for folder in (made, *made.parents[:2])] == [0o700] * 3
+    assert private_folder(made) == made
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        private_folder(tmp_path / "file")

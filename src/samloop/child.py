@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from samloop.errors import SamloopError, TrainingError
-from samloop.files import write_json
+from samloop.files import private_folder, write_json
 
 POLL_SECONDS: Final = 0.05
 STOP_GRACE_SECONDS: Final = 30.0
@@ -42,7 +42,7 @@ def run_job(folder: Path, job: Mapping[str, Any], on_metric: Callable[[dict[str,
         SamloopError: what the worker raised, with its message.
         TrainingError: the worker was killed or broke without a word.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     (folder / "result.json").unlink(missing_ok=True)
     write_json(folder / "job.json", dict(job))
     metrics = folder / "metrics.jsonl"

@@ -88,10 +88,13 @@ class MissingExtraError(SamloopError):
     code = "missing_extra"
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        self.extra = extra
+        self.extra, self.needed_for = extra, needed_for
         super().__init__(
             f"{needed_for} needs the extra '{extra}', which is not installed: pip install 'samloop[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.extra, self.needed_for)
 
 
 class PluginError(SamloopError):

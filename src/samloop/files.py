@@ -35,6 +35,15 @@ def storing(what: str, path: Path) -> Iterator[None]:
         raise StoreError(f"{what} could not be written to {path} ({error.strerror}); {remedy}") from error
 
 
+def private_folder(path: Path) -> Path:
+    """Make `path` and what is missing above it, each for its owner alone; `path`."""
+    for folder in reversed(path.parents):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path`, private to the owner; readers see the old file or the whole new one, never a part."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -63,7 +72,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(mode=0o700, parents=True)
+    private_folder(beside)
     try:
         yield beside
         for file in beside.rglob("*"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samloop.errors import StoreError
+from samloop.files import private_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Home:
             StoreError: it cannot be made or written.
         """
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self.path)
         except OSError as error:
             raise StoreError(
                 f"the samloop home {self.path} cannot be created ({error.strerror}); "

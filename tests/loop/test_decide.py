@@ -10,7 +10,7 @@ from loop_world import Finished, Open, plain
 
 from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
-from samloop.loop.decide import carry_out, decide, undecided_run
+from samloop.loop.decide import carry_out, decide, undecided_dataset
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.turn import turn
 
@@ -39,12 +39,12 @@ def test_a_promoted_adapter_is_whole_and_in_service(finished: Finished, after: O
         assert row["scores"]["suites"] == finished.report["evaluation"]["suites"][finished.challenger]
         assert (decision["verdict"], decision["run_id"]) == ("promote", finished.run_id)
         assert decision["evaluation_id"] == finished.report["evaluation"]["evaluation_id"]
-        assert undecided_run(context) is None
+        assert undecided_dataset(context) is None
 
 
-def test_an_undecided_run_is_taken_up_by_the_next_turn(finished: Finished, undecided: Open) -> None:
+def test_an_undecided_dataset_is_taken_up_by_the_next_turn(finished: Finished, undecided: Open) -> None:
     with undecided() as context:
-        assert undecided_run(context) is not None
+        assert undecided_dataset(context) is not None
         report = turn(context, on_progress=no_training)
         assert report.due["due"] is False
         assert plain(report.decision) == finished.report["decision"]

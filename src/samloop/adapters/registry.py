@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from samloop.adapters import folders
 from samloop.errors import GateError, ModelError, NotFoundError, StoreBusyError
-from samloop.files import storing, write_json
+from samloop.files import private_folder, storing, write_json
 from samloop.home import Home
 from samloop.store import Store
 
@@ -310,7 +310,7 @@ class Registry:
     def _locked(self, slot: str, seconds: float | None = None) -> Iterator[None]:
         folder = self._slot(slot)
         with storing("the adapter's slot", folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
         try:
             with FileLock(folder / ".lock", timeout=LOCK_SECONDS if seconds is None else seconds, mode=0o600):
                 yield

@@ -37,7 +37,8 @@ def init(
 ) -> None:
     """Write a recipe (samloop.toml) into the samloop home.
 
-    Inside a git repository its history and its Markdown are entered as the first sources.
+    Inside a git repository its history and its Markdown are entered as the first sources. With the bundled model,
+    'pocket', the bundled routing set is one too: it is what so small a model can learn.
     """
     session: Session = ctx.obj
     path = session.recipe_path
@@ -46,12 +47,11 @@ def init(
     if session.config is None:
         session.home.create()
     repository = git_root(Path.cwd())
+    text = recipe_text(repository, model=model, full=full)
     with storing("the recipe", path):
-        write_atomic(path, recipe_text(repository, model=model, full=full).encode())
-    session.out.result(
-        {"recipe": str(path), "sources": [] if repository is None else ["git", "docs"]},
-        lambda: _show(session, path, repository),
-    )
+        write_atomic(path, text.encode())
+    sources = [kind for kind, _ in first_sources(repository, model)]
+    session.out.result({"recipe": str(path), "sources": sources}, lambda: _show(session, path, repository, sources))
 
 
 def git_root(folder: Path) -> Path | None:
@@ -65,17 +65,27 @@ def git_root(folder: Path) -> Path | None:
     return Path(os.fsdecode(found.stdout).rstrip("\n")) if found.returncode == 0 else None
 
 
+def first_sources(repository: Path | None, model: str) -> list[tuple[str, str]]:
+    """The kinds and locations that a first recipe names."""
+    found = [] if repository is None else [("git", str(repository)), ("docs", str(repository))]
+    return [*found, ("routing", "")] if model == "pocket" else found
+
+
 def recipe_text(repository: Path | None, *, model: str, full: bool) -> str:
     """The TOML of a first recipe. Nothing of the environment goes into it, for it can hold passwords."""
     import tomli_w
 
-    from samloop.recipe import Collect, Recipe, SourceSettings, Train
+    from samloop.recipe import Collect, Prepare, Recipe, SourceSettings, Train
 
-    where = [] if repository is None else [("git", str(repository)), ("docs", str(repository))]
+    where = first_sources(repository, model)
+    # The bundled set is small, and the gate takes at least 200 held-out answers.
+    prepare = {"test_share": 0.2} if model == "pocket" else {}
     if full:
         sources = tuple(SourceSettings(kind=kind, location=location) for kind, location in where)
         recipe = Recipe.model_construct(
-            collect=Collect(sources=sources), train=Train(model=model) if model else Train()
+            collect=Collect(sources=sources),
+            prepare=Prepare(**prepare),
+            train=Train(model=model) if model else Train(),
         )
         return HEADER.format(first="Each line is a default; a line you delete goes back to it.") + (
             "\n" + recipe.with_preset().to_toml(full=True)
@@ -83,18 +93,23 @@ def recipe_text(repository: Path | None, *, model: str, full: bool) -> str:
     text = HEADER.format(first="Everything else has its default; 'samloop init --full' shows them all.")
     if model:
         text += "\n[train]\n" + tomli_w.dumps({"model": model})
+    if prepare:
+        text += "\n# The gate takes at least 200 held-out answers.\n[prepare]\n" + tomli_w.dumps(prepare)
     for kind, location in where:
-        text += "\n[[collect.sources]]\n" + tomli_w.dumps({"kind": kind, "location": location})
+        source = {"kind": kind, "location": location} if location else {"kind": kind}
+        text += "\n[[collect.sources]]\n" + tomli_w.dumps(source)
     return text if where else text + NO_SOURCES
 
 
-def _show(session: Session, path: Path, repository: Path | None) -> None:
+def _show(session: Session, path: Path, repository: Path | None, sources: list[str]) -> None:
     out = session.out
     out.line(f"Wrote {path}")
-    if repository is None:
-        out.line("It names no source yet: add one to it, or run this inside a git repository.")
-    else:
+    if repository is not None:
         out.line(f"It learns from the history and the Markdown of {repository}.")
+    elif not sources:
+        out.line("It names no source yet: add one to it, or run this inside a git repository.")
+    if "routing" in sources:
+        out.line("It learns from the bundled routing set.")
     out.line()
     out.line("Next:  samloop doctor   checks this machine")
     out.line("       samloop turn     takes the first turn of the loop")

@@ -38,11 +38,11 @@ class Session:
         called = Path(sys.argv[0])
         words = ["samloop"]
         if called.name == "samloop" and shutil.which("samloop") is None:
-            words = [os.path.relpath(called)]
+            words = [_short(called)]
         if self.home != Home.find(None):
-            words += ["--home", os.path.relpath(self.home.path)]
+            words += ["--home", _short(self.home.path)]
         if self.config:
-            words += ["--config", os.path.relpath(self.config)]
+            words += ["--config", _short(self.config)]
         return shlex.join(words)
 
     def recipe(self) -> Recipe:
@@ -60,3 +60,9 @@ class Session:
         from samloop.loop.context import open_context
 
         return open_context(self.home, self.config)
+
+
+def _short(path: Path) -> str:
+    """From where the user stands, unless that leads outside."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative

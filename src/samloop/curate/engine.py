@@ -78,7 +78,7 @@ class Curator:
         """Judge `examples`; one row each, in order. What they say about their own state is ignored.
 
         Raises:
-            PluginError: a rule answered with something other than a `Finding` on this batch.
+            PluginError: a rule failed on this batch, or answered with something other than a `Finding`.
         """
         if not examples:
             return Curated([])
@@ -125,7 +125,15 @@ class Curator:
 
 
 def _found(rule: Rule, options: Mapping[str, Any], batch: pa.RecordBatch) -> tuple[Rule, np.ndarray, np.ndarray]:
-    found, n = rule(batch, **options), batch.num_rows
+    n = batch.num_rows
+    try:
+        found = rule(batch, **options)
+    except Exception as error:  # a plug-in may raise anything; its message may hold text of the batch
+        kind = type(error).__name__
+        raise PluginError(
+            f"the rule '{rule.rule_name}' failed with {kind} on a batch of {n} examples; "
+            f"mend it, or leave it out with curate.rules.{rule.rule_name}.enabled = false"
+        ) from error
     if not isinstance(found, Finding) or len(found.hit) != n or len(found.measure) != n or found.hit.null_count:
         raise PluginError(f"the rule '{rule.rule_name}' must return a Finding of {n} entries without nulls in hit")
     hit = np.asarray(found.hit.to_numpy(zero_copy_only=False), dtype=bool)

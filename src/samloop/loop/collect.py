@@ -9,26 +9,30 @@ import difflib
 import inspect
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import orjson
 
 from samloop import plugins
-from samloop.curate.engine import Curator
+from samloop.curate.conveyor import Conveyor
+from samloop.curate.engine import Curated
 from samloop.errors import RecipeError, SamloopError
 from samloop.example import Example
 from samloop.files import storing
 from samloop.loop.context import Context
 from samloop.protocols import Mark, Reject, Source
-from samloop.recipe import SourceSettings
+from samloop.recipe import Recipe, SourceSettings
 
 Progress = Callable[[dict[str, Any]], None]
 
 COUNTS = ("read", "added", "duplicate", "rejected", "review")
+
+BATCH_CHARACTERS: Final = 2**24
+"""A batch ends here even with few examples, so that long texts do not add up in memory."""
 
 
 @dataclass(slots=True)
@@ -119,11 +123,7 @@ def collect(
 def _reader(settings: SourceSettings) -> Source:
     """The source plug-in, with its options checked before anything is read."""
     read: Source = plugins.load("sources", settings.kind)
-    known = [
-        name
-        for name, parameter in inspect.signature(read).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    known = _known_options(read)
     for option in settings.options:
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
@@ -132,11 +132,31 @@ def _reader(settings: SourceSettings) -> Source:
     return read
 
 
+def _known_options(read: Source) -> list[str]:
+    parameters = inspect.signature(read).parameters.items()
+    return [name for name, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _options(recipe: Recipe, settings: SourceSettings, read: Source) -> dict[str, Any]:
+    """The source's own settings; those it knows and that were left out come from the rest of the recipe."""
+    known, given, variables = _known_options(read), settings.options, {"name": recipe.sam.name}
+    general = {"max_line_bytes": recipe.collect.max_line_bytes, "variables": variables}
+    if isinstance(given.get("variables"), dict):
+        given["variables"] = variables | given["variables"]
+    return {name: value for name, value in general.items() if name in known} | given
+
+
 def _location(context: Context, settings: SourceSettings) -> str:
     if not settings.location or "://" in settings.location:
         return settings.location
     # One spelling per place, so that the watermark of a location is found again.
     return str((context.folder / Path(settings.location).expanduser()).resolve())
+
+
+def _characters(example: Example) -> int:
+    """About how long an example is; its other texts are short as a rule."""
+    asked_and_answered = len(example.input_text) + len(example.output_text)
+    return asked_and_answered + sum(len(turn["content"]) for turn in example.conversation_history)
 
 
 @dataclass(slots=True)
@@ -149,29 +169,46 @@ class _Intake:
     report: SourceReport
     on_progress: Progress | None
     rejects: BinaryIO | None
-    _examples: list[Example] = field(default_factory=list)
-    _mark: Mark | None = None
 
     def run(self) -> None:
         started = time.monotonic()
-        store, size = self.context.store, self.context.recipe.collect.batch_examples
+        recipe, since = self.context.recipe, self.context.store.watermark(self.settings.kind, self.report.location)
         review = frozenset({self.read.source_name}) if self.settings.review else frozenset()
-        curator = Curator(self.context.recipe.curate, review_sources=review)
-        since = store.watermark(self.settings.kind, self.report.location)
         try:
-            for record in self.read(self.report.location, since, **self.settings.options):
-                if isinstance(record, Example):
-                    self._examples.append(record)
-                elif isinstance(record, Reject):
-                    self._turn_away(record)
-                else:
-                    self._mark = record
-                if len(self._examples) >= size:
-                    self._flush(curator)
+            with Conveyor[Mark | None](
+                recipe.curate, review_sources=review, workers=recipe.collect.workers
+            ) as conveyor:
+                for examples, mark in self._batches(since):
+                    for curated, its_mark in conveyor.put(examples, mark):
+                        self._store(curated, its_mark)
                     self.report.seconds = time.monotonic() - started
-            self._flush(curator)
+                for curated, its_mark in conveyor.rest():
+                    self._store(curated, its_mark)
         finally:
             self.report.seconds = time.monotonic() - started
+
+    def _batches(self, since: Mapping[str, Any] | None) -> Iterator[tuple[list[Example], Mark | None]]:
+        """What the source yields, in batches; each with the last mark among its examples.
+
+        Examples after that mark are in its batch too: they are read again if we die before the next one.
+        """
+        recipe = self.context.recipe
+        most, options = recipe.collect.batch_examples, _options(recipe, self.settings, self.read)
+        examples: list[Example] = []
+        mark, characters = None, 0
+        for record in self.read(self.report.location, since, **options):
+            if isinstance(record, Example):
+                examples.append(record)
+                characters += _characters(record)
+            elif isinstance(record, Reject):
+                self._turn_away(record)
+            else:
+                mark = record
+            if len(examples) >= most or characters >= BATCH_CHARACTERS:
+                yield examples, mark
+                examples, mark, characters = [], None, 0
+        if examples or mark is not None:
+            yield examples, mark
 
     def _turn_away(self, reject: Reject) -> None:
         self.report.read += 1
@@ -179,13 +216,7 @@ class _Intake:
         self.report.reasons[reject.reason] += 1
         self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
 
-    def _flush(self, curator: Curator) -> None:
-        """Curate and store what is waiting. Examples after the last mark go in too: they are read again if we die."""
-        if not self._examples and self._mark is None:
-            return
-        examples, mark = self._examples, self._mark
-        self._examples, self._mark = [], None
-        curated = curator.curate(examples)
+    def _store(self, curated: Curated, mark: Mark | None) -> None:
         added = self.context.store.add_batch(
             curated.rows,
             log=curated.log,

@@ -11,6 +11,8 @@ from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
 from samloop.loop.evaluate import SLOT, compare_targets
+from samloop.loop.train import run_name
+from samloop.prepare.dataset import Dataset
 
 SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
@@ -65,26 +67,31 @@ def carry_out(context: Context) -> None:
             registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
 
 
-def undecided_run(context: Context) -> Path | None:
-    """The dataset of the latest run that was not decided yet (its turn died), or None."""
+def undecided_dataset(context: Context) -> Dataset | None:
+    """The dataset of the latest run, if its turn died: neither that run nor today's recipe's on it was decided."""
     latest = _latest_run(context)
-    if latest is None or latest["state"] == "failed" or context.store.is_decided(latest["run_id"]):
+    dataset = _dataset(latest) if latest and latest["state"] != "failed" else None
+    if latest is None or dataset is None:
         return None
-    return _dataset(latest)
+    decided = any(map(context.store.is_decided, (latest["run_id"], run_name(context, dataset))))
+    return None if decided else dataset
 
 
-def unreported_run(context: Context) -> Path | None:
-    """The dataset of the latest run where its turn died between the decision and the report, or None."""
+def unreported_dataset(context: Context) -> Dataset | None:
+    """The dataset of the latest run, if its turn died between the decision and the report."""
     latest = _latest_run(context)
     if latest is None or not context.store.is_decided(latest["run_id"]):
         return None
-    return None if (context.home.reports / f"{latest['run_id']}.md").exists() else _dataset(latest)
+    reported = (context.home.reports / f"{latest['run_id']}.md").exists()
+    dataset = None if reported else _dataset(latest)
+    # Today's recipe may name another run: that one is not what is missing.
+    return dataset if dataset and run_name(context, dataset) == latest["run_id"] else None
 
 
 def _latest_run(context: Context) -> dict[str, Any] | None:
-    return next(iter(context.store.list_runs(limit=1)), None)
+    return next((run for run in context.store.list_runs() if not run["quick"]), None)
 
 
-def _dataset(run: Mapping[str, Any]) -> Path | None:
+def _dataset(run: Mapping[str, Any]) -> Dataset | None:
     path = Path(run["dataset_path"])
-    return path if (path / "manifest.json").exists() else None
+    return Dataset.open(path) if (path / "manifest.json").exists() else None

@@ -17,7 +17,7 @@ from samloop.errors import NotFoundError, UsageError
 from samloop.evaluate.compare import compare, interval
 from samloop.evaluate.job import EvaluateJob
 from samloop.example import to_json
-from samloop.files import storing, write_atomic, write_json
+from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
 from samloop.loop.prepare import latest
 from samloop.loop.train import OnMetric, backend_name
@@ -122,8 +122,8 @@ def grade(
     folder = context.home.evaluations / evaluation_id
     done = folder / "scores.json"
     if not done.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with storing("the evaluation", folder):
+            private_folder(folder)
             for name, lines in items.items():
                 write_atomic(folder / f"items-{name}.jsonl", _jsonl(lines))
             write_atomic(folder / "samples.jsonl", _jsonl(samples))

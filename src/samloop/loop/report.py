@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from samloop.files import storing, write_atomic, write_json
+from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
 
 WIDTH: Final = 78
@@ -39,7 +39,7 @@ class TurnReport:
         folder = context.home.reports
         self.path = folder / f"{self.run['run_id']}.md"
         with storing("the report", folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
             write_json(self.path.with_suffix(".json"), self.to_dict())
             write_atomic(self.path, f"```\n{self.to_text()}\n```\n".encode())
         return self

@@ -51,6 +51,23 @@ def check(context: Context) -> dict[str, Any]:
     }
 
 
+def run_name(context: Context, dataset: Dataset, *, quick: bool = False) -> str:
+    """The id of the run that the recipe of today makes of `dataset`: equal input, equal name.
+
+    Raises:
+        ModelError: the base cannot be used.
+    """
+    settings = context.recipe.train
+    identity = {
+        "dataset": dataset.digest,
+        "base": base_digest(resolve_base(settings.model)),
+        "backend": backend_name(settings.backend),
+        "quick": quick,
+        "settings": settings.model_dump(mode="json", exclude={"min_new_examples", "preset", "model", "backend"}),
+    }
+    return "run-" + hashlib.sha256(to_json(identity).encode()).hexdigest()[:12]
+
+
 def train(
     context: Context,
     dataset: Dataset,
@@ -71,14 +88,7 @@ def train(
     settings = context.recipe.train
     base = resolve_base(settings.model)
     backend = backend_name(settings.backend)
-    identity = {
-        "dataset": dataset.digest,
-        "base": base_digest(base),
-        "backend": backend,
-        "quick": quick,
-        "settings": settings.model_dump(mode="json", exclude={"min_new_examples", "preset", "model", "backend"}),
-    }
-    run_id = "run-" + hashlib.sha256(to_json(identity).encode()).hexdigest()[:12]
+    run_id = run_name(context, dataset, quick=quick)
     folder = context.home.runs / run_id
     known = next((run for run in context.store.list_runs() if run["run_id"] == run_id), None)
     revision = int(dataset.manifest["revision"])
@@ -94,10 +104,11 @@ def train(
             dataset_digest=dataset.digest,
             dataset_path=str(dataset.path),
             base=settings.model,
-            base_digest=str(identity["base"]),
+            base_digest=base_digest(base),
             backend=backend,
             recipe=context.recipe.to_dict(full=True),
             revision=revision,
+            quick=quick,
             path=str(folder),
             code_version=__version__,
         )

@@ -16,12 +16,11 @@ from samloop.errors import StoreBusyError
 from samloop.files import sweep
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.loop.decide import carry_out, decide, undecided_run, unreported_run
+from samloop.loop.decide import carry_out, decide, undecided_dataset, unreported_dataset
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
 from samloop.loop.train import check, train
-from samloop.prepare.dataset import Dataset
 
 Progress = Callable[[str, dict[str, Any]], None]
 
@@ -55,15 +54,15 @@ def turn(
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()
         report.due = check(context)
         tell("check", report.due)
-        waiting = undecided_run(context)
+        waiting = undecided_dataset(context)
         if waiting is None and not (report.due["due"] or force):
-            waiting = unreported_run(context)
+            waiting = unreported_dataset(context)
             if waiting is None:
                 return report.finish(context)
 
         sweep(context.home.path)
         tell("prepare", {})
-        dataset = Dataset.open(waiting) if waiting else prepare(context)
+        dataset = waiting or prepare(context)
         report.dataset = dict(dataset.manifest, path=str(dataset.path))
         report.run = train(context, dataset, on_metric=lambda news: tell("train", news))
         report.evaluation = evaluate_run(context, report.run, on_metric=lambda news: tell("evaluate", news))

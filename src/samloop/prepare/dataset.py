@@ -15,7 +15,7 @@ import orjson
 
 from samloop.errors import InputError, NotFoundError
 from samloop.example import Example, Message
-from samloop.files import storing, whole_folder, write_json
+from samloop.files import private_folder, storing, whole_folder, write_json
 from samloop.prepare.fit import Fitted, fit
 from samloop.prepare.mix import FLOOR_SOURCES, Candidate, draw
 from samloop.prepare.split import SPLITS, Split, Splitter
@@ -185,7 +185,7 @@ def _write(
     }
     path = parent / digest[:DIGEST_LENGTH]
     with storing("the dataset", path):
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(parent)
         with whole_folder(path) as folder:
             for name, data in files.items():
                 (folder / name).write_bytes(data)

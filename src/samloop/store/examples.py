@@ -67,15 +67,16 @@ class Examples(Noun):
 
         Memory does not grow with their number. Writing while reading is allowed and not seen by this stream.
         """
-        statement = select(*fields()).where(filters.where()).order_by(*order_by(order)).limit(limit)
         with self._database.read() as connection:
+            chosen = filters.where(connection)
+            statement = select(*fields()).where(chosen).order_by(*order_by(order)).limit(limit)
             for row in connection.execution_options(yield_per=READ_AT_ONCE).execute(statement):
                 yield to_example(row)
 
     def count(self, filters: Filters = ALL) -> int:
         """How many examples are chosen."""
-        statement = select(func.count()).select_from(training_examples).where(filters.where())
         with self._database.read() as connection:
+            statement = select(func.count()).select_from(training_examples).where(filters.where(connection))
             return connection.execute(statement).scalar_one()
 
     def get_examples_for_training(

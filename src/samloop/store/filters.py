@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, UnaryExpression, and_, or_
+from sqlalchemy import Column, ColumnElement, Connection, UnaryExpression, and_, or_, select
 
 from samloop.errors import UsageError
+from samloop.store.licences import admitted_among
 from samloop.store.tables import training_examples
 
 UNKNOWN: Final = "unknown"
@@ -27,7 +28,9 @@ class Filters:
     Attributes:
         ids: whole ids; None asks for nothing, an empty collection chooses no example.
         sources, formats, domains, tiers, states: any of these values.
-        licences, languages: any of these values; "unknown" stands for examples without one.
+        licences: any of these SPDX ids; an example under an expression such as "MIT OR Apache-2.0" is chosen where
+            they satisfy it, see `samloop.store.licences.admits`. "unknown" stands for examples without a licence.
+        languages: any of these values; "unknown" stands for examples without one.
         group_keys: any of these groups.
         min_quality: quality score from this value on.
         since_revision: changed after this revision of the store.
@@ -49,8 +52,8 @@ class Filters:
     text: str | None = None
     exclude_used: bool = False
 
-    def where(self) -> ColumnElement[bool]:
-        """The condition on training_examples."""
+    def where(self, connection: Connection) -> ColumnElement[bool]:
+        """The condition on training_examples; `connection` tells which licences occur there."""
         c = training_examples.c
         chosen: list[ColumnElement[bool]] = []
         if self.ids is not None:
@@ -69,10 +72,13 @@ class Filters:
         ):
             if values:
                 chosen.append(column.in_(list(values)))
-        for column, values in ((c.licence, self.licences), (c.language, self.languages)):
-            if values:
-                known = column.in_([value for value in values if value != UNKNOWN])
-                chosen.append(or_(known, column.is_(None)) if UNKNOWN in values else known)
+        if self.licences:
+            # A handful of values: expressions are worked out here and not in each database's SQL.
+            stored = connection.execute(select(c.licence).where(c.licence.is_not(None)).distinct()).scalars()
+            chosen.append(_known(c.licence, admitted_among(stored, self.licences), UNKNOWN in self.licences))
+        if self.languages:
+            languages = [value for value in self.languages if value != UNKNOWN]
+            chosen.append(_known(c.language, languages, UNKNOWN in self.languages))
         if self.min_quality is not None:
             chosen.append(c.quality_score >= self.min_quality)
         if self.since_revision is not None:
@@ -97,6 +103,11 @@ class Filters:
                 is_plain = value is None or isinstance(value, (str, int, float))
                 plain[field.name] = value if is_plain else sorted(value)
         return plain
+
+
+def _known(column: Column[str], values: list[str], or_unknown: bool) -> ColumnElement[bool]:
+    known = column.in_(values)
+    return or_(known, column.is_(None)) if or_unknown else known
 
 
 def order_by(order: Order) -> tuple[ColumnElement[Any] | UnaryExpression[Any], ...]:

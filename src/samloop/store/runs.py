@@ -32,6 +32,7 @@ class Runs(Noun):
         dataset_path: str | None = None,
         base_digest: str | None = None,
         code_version: str | None = None,
+        quick: bool = False,
         path: str | None = None,
         state: RunState = "pending",
     ) -> bool:
@@ -39,6 +40,7 @@ class Runs(Noun):
 
         Args:
             revision: the store's revision that the dataset was drawn from.
+            quick: a few steps only, to see that it works: it makes no other run less due.
             path: the run's folder.
         """
         now = time.time()
@@ -57,6 +59,7 @@ class Runs(Noun):
                 "metrics": {},
                 "result": {},
                 "revision": revision,
+                "quick": quick,
                 "path": path,
                 "created_at": now,
                 "updated_at": now,
@@ -100,9 +103,9 @@ class Runs(Noun):
             return [to_plain(row) for row in connection.execute(statement)]
 
     def last_completed_run(self) -> dict[str, Any] | None:
-        """The run that was completed last; None when there is none."""
+        """The run that was completed last, quick ones apart; None when there is none."""
         c = training_runs.c
-        statement = select(training_runs).where(c.state == "completed")
+        statement = select(training_runs).where(c.state == "completed", ~c.quick)
         with self._database.read() as connection:
             row = connection.execute(statement.order_by(c.finished_at.desc(), c.run_id).limit(1)).first()
         return None if row is None else to_plain(row)
@@ -139,7 +142,7 @@ class Runs(Noun):
     ) -> int:
         """Close a run as completed and mark the examples of its train split as used, in one transaction.
 
-        The examples keep their revision: having been trained on is nothing new to learn from.
+        The examples keep their revision: having been trained on is nothing new to learn from. A quick run marks none.
 
         Args:
             examples: which examples went into it, by split; None: as `record_run_examples` recorded them.
@@ -156,6 +159,8 @@ class Runs(Noun):
             _update_run(connection, run_id, {**changes, "state": "completed"})
             if examples is not None:
                 _record_examples(connection, run_id, examples)
+            if connection.execute(select(training_runs.c.quick).filter_by(run_id=run_id)).scalar_one():
+                return 0
             trained = select(c.example_id).where(c.run_id == run_id, c.split == "train")
             return mark_used(connection, list(connection.execute(trained).scalars()), run_id)
 

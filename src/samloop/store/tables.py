@@ -210,6 +210,8 @@ training_runs = Table(
     _json("result"),
     # The store's revision that the dataset was drawn from.
     Column("revision", BigInteger, nullable=False),
+    # A few steps to see that it works: no turn counts it.
+    Column("quick", Boolean, nullable=False),
     Column("path", Text),
     Column("error", Text),
     Column("created_at", Double, nullable=False),

@@ -319,6 +319,7 @@ def create_training_runs() -> None:
         sa.Column("metrics", sa.Text(), server_default="{}", nullable=False),
         sa.Column("result", sa.Text(), server_default="{}", nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("quick", sa.Boolean(), nullable=False),
         sa.Column("path", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
