@@ -9,9 +9,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
+import psutil
 
 from samloop.errors import StoreError, UsageError
 
@@ -38,6 +39,9 @@ def readable(path: str | os.PathLike[str]) -> str:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a surrogate that stands for no byte
         return os.fspath(path).encode("utf-8", "backslashreplace").decode()
+
+PID_DIGITS: Final = 7
+"""Process ids stay below 2**22; a longer number in a name is something else."""
 
 
 @contextmanager
@@ -106,6 +110,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
             _sync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left beside the files and folders they were writing, anywhere under `folder`."""
+    for left in list(folder.rglob(".*.part")):
+        writer = left.name.split(".")[-2]
+        if not writer.isdecimal() or len(writer) > PID_DIGITS or psutil.pid_exists(int(writer)):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def sha256_file(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The child process: one job.json in, metrics.jsonl and result.json out.
 
 Started as ``python -m samloop.worker FOLDER`` by `samloop.child`. It ends when its standard input closes (the parent
-died), and stops cleanly, with a checkpoint, on SIGTERM.
+died). On SIGTERM a training stops cleanly, with a checkpoint; an evaluation has nothing to keep and just ends.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ def work(folder: Path) -> dict[str, Any]:
     Raises:
         TrainingError: another worker is at it, or the job is of an unknown kind.
     """
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         with FileLock(folder / "worker.lock", timeout=5), (folder / "metrics.jsonl").open("ab") as metrics:
 
@@ -39,7 +37,7 @@ def work(folder: Path) -> dict[str, Any]:
                 metrics.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
                 metrics.flush()
 
-            return _dispatch(orjson.loads((folder / "job.json").read_bytes()), folder, on_metric, stop.is_set)
+            return _dispatch(orjson.loads((folder / "job.json").read_bytes()), folder, on_metric)
     except Timeout:
         raise TrainingError(f"another worker is at work in {folder}; wait for it or stop it first") from None
 
@@ -48,14 +46,15 @@ def _dispatch(
     job: dict[str, Any],
     folder: Path,
     on_metric: Callable[[Mapping[str, Any]], None],
-    should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
     kind = job.pop("kind", None)
     if kind == "train":
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
         from samloop.train.driver import run as run_training
         from samloop.train.job import TrainJob
 
-        return run_training(TrainJob.from_dict(job), folder, on_metric, should_stop)
+        return run_training(TrainJob.from_dict(job), folder, on_metric, stop.is_set)
     if kind == "evaluate":
         from samloop.evaluate.job import EvaluateJob
         from samloop.evaluate.run import run as run_evaluation
@@ -74,7 +73,9 @@ def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef]) -> Mode
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: its lock, held by a thread that waits, aborts the interpreter when the job is done.
+    while os.read(0, 1024):
+        pass
     os._exit(1)
 
 

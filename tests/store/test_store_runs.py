@@ -175,7 +175,7 @@ def test_a_wrong_champion_is_refused_and_the_right_one_stays(store):
     assert champions(store) == ["a"]
 
 
-def test_a_decision_is_appended_once_per_evaluation(store):
+def test_a_decision_is_appended_once_as_long_as_it_says_the_same(store):
     figures = {"slot": "main", "challenger_id": "a", "scores": {"a": [1, 2]}, "comparisons": [{"name": "p"}]}
     assert store.add_evaluation("e1", **figures) is True
     assert store.add_evaluation("e1", slot="complex") is False
@@ -183,7 +183,7 @@ def test_a_decision_is_appended_once_per_evaluation(store):
     decision = {"slot": "main", "verdict": "promote", "challenger": "a", "champion": "base", "reasons": ["better"]}
     assert store.is_decided("run-1") is False
     assert store.add_decision("e1", run_id="run-1", decision=decision) is True
-    assert store.add_decision("e1", run_id="run-1", decision={**decision, "verdict": "refuse"}) is False
+    assert store.add_decision("e1", run_id="run-1", decision=decision) is False
     assert store.add_decision("e2", decision={**decision, "verdict": "undecided"}) is True
     assert store.is_decided("run-1") is True
     assert [d["evaluation_id"] for d in store.decisions()] == ["e2", "e1"]
@@ -193,5 +193,8 @@ def test_a_decision_is_appended_once_per_evaluation(store):
     assert (kept["run_id"], kept["number"]) == ("run-1", 1)
     assert store.decisions(slot="complex") == []
     assert [e["evaluation_id"] for e in store.list_evaluations(slot="main")] == ["e1"]
+    assert store.add_decision("e1", run_id="run-1", decision={**decision, "verdict": "refuse"}) is True
+    assert store.add_decision("e1", run_id="run-1", decision=decision) is True
+    assert [d["verdict"] for d in store.decisions()] == ["promote", "refuse", "undecided", "promote"]
     with pytest.raises(UsageError, match="champion"):
         store.add_decision("e3", decision={"slot": "main", "verdict": "promote", "challenger": "a"})

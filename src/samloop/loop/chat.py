@@ -20,6 +20,9 @@ MAX_PERIOD_TOKENS: Final = 32
 REPEATS: Final = 4
 """A run of up to 32 tokens said four times in a row is a loop, not an answer."""
 
+SINGLE_REPEATS: Final = 16
+"""Single tokens repeat in honest text (rules, indentation), so a loop of one has to be longer."""
+
 CUT_NOTE: Final = " […]"
 
 
@@ -58,16 +61,14 @@ class Chat:
 
 
 def looping(tokens: Sequence[int]) -> bool:
-    """Whether `tokens` end with the same run said `REPEATS` times."""
+    """Whether `tokens` end with the same run said `REPEATS` times, or the same token `SINGLE_REPEATS` times."""
     for period in range(1, MAX_PERIOD_TOKENS + 1):
         span = period * REPEATS
         if len(tokens) < span:
             return False
-        # Single tokens repeat in honest text (rules, indentation), so a loop of them has to be longer.
-        if period == 1 and (len(tokens) < 16 or len(set(tokens[-16:])) > 1):
-            continue
         tail = tokens[-span:]
-        if all(tail[at] == tail[at % period] for at in range(span)):
+        repeats = all(tail[at] == tail[at % period] for at in range(span))
+        if repeats and (span >= SINGLE_REPEATS or len(set(tail)) > 1):
             return True
     return False
 

@@ -40,7 +40,7 @@ def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetri
     """
     registry = Registry(context.home, context.store)
     challenger = registry.register(str(run["run_id"]), SLOT)
-    champion = registry.champion(SLOT) or BASE
+    champion = _opponent(context, registry, challenger)
     record = context.store.get_run(str(run["run_id"]))
     graded = grade(
         context,
@@ -51,6 +51,15 @@ def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetri
     )
     registry.record_scores(challenger, graded["suites"][challenger])
     return {**graded, "challenger": challenger, "champion": champion}
+
+
+def _opponent(context: Context, registry: Registry, challenger: str) -> str:
+    """Whom the challenger meets: the champion; where it is the champion itself by now, the one before it."""
+    champion = registry.champion(SLOT)
+    if champion == challenger:
+        before = context.store.previous_champion(SLOT)
+        champion = str(before["adapter_id"]) if before else None
+    return champion or BASE
 
 
 def evaluate(

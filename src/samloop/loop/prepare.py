@@ -49,6 +49,8 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
         identity={"base": context.recipe.train.model, "base_digest": base_digest(base), "revision": revision},
         parent=context.home.datasets,
     )
+    # An equal dataset that is found again holds what the store has now, however old its folder is.
+    dataset = Dataset(dataset.path, {**dataset.manifest, "revision": revision})
     if out is not None:
         with storing("the copy of the dataset", out):
             shutil.copytree(dataset.path, out, dirs_exist_ok=True)

@@ -91,6 +91,10 @@ def train(
     run_id = run_name(context, dataset, quick=quick)
     folder = context.home.runs / run_id
     known = next((run for run in context.store.list_runs() if run["run_id"] == run_id), None)
+    revision = int(dataset.manifest["revision"])
+    if known and known["revision"] < revision:
+        # What came since and left the dataset as it was makes no further run due.
+        context.store.update_run(run_id, revision=revision)
     if known and known["state"] == "completed" and (folder / "result.json").exists():
         result: dict[str, Any] = known["result"]
         return result
@@ -103,7 +107,7 @@ def train(
             base_digest=base_digest(base),
             backend=backend,
             recipe=context.recipe.to_dict(full=True),
-            revision=int(dataset.manifest["revision"]),
+            revision=revision,
             quick=quick,
             path=str(folder),
             code_version=__version__,

@@ -13,9 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samloop.errors import StoreBusyError
+from samloop.files import sweep
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.loop.decide import carry_out, decide, undecided_dataset
+from samloop.loop.decide import carry_out, decide, undecided_dataset, unreported_dataset
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
@@ -55,8 +56,11 @@ def turn(
         tell("check", report.due)
         waiting = undecided_dataset(context)
         if waiting is None and not (report.due["due"] or force):
-            return report.finish(context)
+            waiting = unreported_dataset(context)
+            if waiting is None:
+                return report.finish(context)
 
+        sweep(context.home.path)
         tell("prepare", {})
         dataset = waiting or prepare(context)
         report.dataset = dict(dataset.manifest, path=str(dataset.path))

@@ -77,7 +77,9 @@ class Decisions(Noun):
             return [to_plain(row) for row in connection.execute(statement)]
 
     def add_decision(self, evaluation_id: str, *, decision: Mapping[str, Any], run_id: str | None = None) -> bool:
-        """Append a decision; False when that evaluation was decided on already, which changes nothing.
+        """Append a decision; False when the last one on that evaluation says the same, which changes nothing.
+
+        The same figures can be decided on again, by another policy of the gate.
 
         Args:
             decision: what the gate said, as plain data; kept whole. It must hold slot, verdict, challenger and
@@ -93,7 +95,8 @@ class Decisions(Noun):
                 raise UsageError(f"expected a decision with '{name}', got one without it")
             row[name] = str(decision[name])
         with self._database.write() as connection:
-            if connection.execute(select(decisions).filter_by(evaluation_id=evaluation_id)).first() is not None:
+            last = select(decisions.c.decision).where(decisions.c.evaluation_id == evaluation_id)
+            if connection.execute(last.order_by(decisions.c.number.desc())).scalar() == row["decision"]:
                 return False
             connection.execute(insert(decisions).values(**row, created_at=time.time()))
         return True

@@ -20,7 +20,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -288,7 +287,7 @@ decisions = _numbered(
     # The whole decision as the gate gave it, reasons and figures included.
     _json("decision"),
     Column("created_at", Double, nullable=False),
-    UniqueConstraint("evaluation_id"),
+    Index(None, "evaluation_id"),
     Index(None, "run_id"),
 )
 

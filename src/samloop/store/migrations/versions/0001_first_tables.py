@@ -85,9 +85,9 @@ def create_decisions() -> None:
         sa.Column("decision", sa.Text(), server_default="{}", nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_decisions")),
-        sa.UniqueConstraint("evaluation_id", name=op.f("uq_decisions_evaluation_id")),
         sqlite_autoincrement=True,
     )
+    op.create_index(op.f("ix_decisions_evaluation_id"), "decisions", ["evaluation_id"], unique=False)
     op.create_index(op.f("ix_decisions_run_id"), "decisions", ["run_id"], unique=False)
 
 
