@@ -40,6 +40,7 @@ def readable(path: str | os.PathLike[str]) -> str:
     except UnicodeEncodeError:  # a surrogate that stands for no byte
         return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
+
 PID_DIGITS: Final = 7
 """Process ids stay below 2**22; a longer number in a name is something else."""
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from loop_world import Finished
 
 from samloop.loop.report import TurnReport
 
 
-def test_the_text_can_be_written_from_the_document_alone(finished: Finished) -> None:
-    """Every key that the text needs is in the document, and nothing is in the text that is not in the document."""
-    known = finished.report
-    again = TurnReport(
+def written_again(known: dict[str, Any]) -> TurnReport:
+    return TurnReport(
         started_at=0.0,
         collected={name: known[name] for name in ("totals", "sources")},
         due=known["due"],
@@ -22,7 +21,12 @@ def test_the_text_can_be_written_from_the_document_alone(finished: Finished) -> 
         decision=known["decision"],
         path=Path(known["report"]),
     )
+
+
+def test_the_text_can_be_written_from_the_document_alone(finished: Finished) -> None:
+    """Every key that the text needs is in the document, and nothing is in the text that is not in the document."""
     told = finished.text.removeprefix("```\n").removesuffix("\n```\n").rpartition("This turn took")
+    again = written_again(finished.report)
     assert again.to_text().rpartition("This turn took")[0] == told[0]
 
 
@@ -55,3 +59,8 @@ def test_the_document_is_what_the_stages_left(finished: Finished) -> None:
     assert {name: report["run"][name] for name in kept} == kept
     assert report["report"] == str(finished.home.reports / f"{finished.run_id}.md")
     assert report["seconds"] > 0
+
+
+def test_a_run_without_validation_examples_is_told_as_well(finished: Finished) -> None:
+    known = {**finished.report, "run": {**finished.report["run"], "validation_loss": None}}
+    assert "validation loss not measured" in written_again(known).to_text()

@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = orjson.loads((folder / MANIFEST).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         raise ModelError(
-            f"the adapter {folder.name} has no manifest that can be read in {folder}; register its run again"
+            f"the adapter {folder.name} has no manifest that can be read in {folder}; reject it and train again"
         ) from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ModelError(f"the manifest in {folder} lists no files; register the adapter's run again")

@@ -172,7 +172,10 @@ class Registry:
         if row["state"] == "rejected":
             raise GateError(f"adapter {name} was rejected and cannot serve in slot '{slot}'; train another one")
         if found := self.verify(name):
-            raise GateError(f"adapter {name} cannot serve, its files are damaged: {found[0]}; register its run again")
+            raise GateError(
+                f"adapter {name} cannot serve, its files are damaged: {found[0]}; bar it with "
+                f"'samloop adapters reject {name}' and train again"
+            )
         with self._locked(slot):
             self._serve(slot, name, reason)
 

@@ -113,7 +113,9 @@ def verify(ctx: typer.Context, adapter: AdapterArgument = CHAMPION) -> None:
     if not problems:
         session.out.result(data, lambda: session.out.line(f"{name} is as it was made."))
         return
-    session.out.failure("damaged", f"{name}: {problems[0]}; roll back, or register its run again", data)
+    session.out.failure(
+        "damaged", f"{name}: {problems[0]}; roll back, or bar it with 'samloop adapters reject {name}'", data
+    )
     raise typer.Exit(1)
 
 

@@ -150,10 +150,14 @@ def _run(run: Mapping[str, Any]) -> str:
             _heading("The run"),
             f"{run['run_id']}: {run['steps']} steps, {run['tokens_per_second']:.0f} tokens/s, "
             f"peak memory {run['peak_memory_bytes'] / 2**20:.0f} MiB",
-            f"loss {run['loss']:.3f}, validation loss {run['validation_loss']:.3f} (nats per token)",
+            f"loss {_loss(run['loss'])}, validation loss {_loss(run['validation_loss'])} (nats per token)",
             f"loss curve: {run['curve']}",
         ]
     )
+
+
+def _loss(nats: float | None) -> str:
+    return "not measured" if nats is None else f"{nats:.3f}"
 
 
 def _figures(evaluation: Mapping[str, Any]) -> str:
