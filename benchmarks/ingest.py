@@ -41,7 +41,7 @@ from samloop.store.tables import EXAMPLE_COLUMNS
 
 EXAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 ROUNDS = 5
-BATCH = 1024
+BATCH = 4096
 
 
 def corpus(path: Path) -> float:

@@ -18,7 +18,7 @@ from samloop.recipe import Curate
 T = TypeVar("T")
 
 LARGE: Final = 4_096
-"""Examples after which workers are started: these few take half a second, starting workers as long."""
+"""Examples above which workers are started: these few take half a second, starting workers as long."""
 
 
 class Conveyor(Generic[T]):

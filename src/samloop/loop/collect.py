@@ -5,8 +5,6 @@ Every record a source read ends in exactly one of four counts: added, duplicate,
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import os
 import time
 from collections import Counter
@@ -18,14 +16,13 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from samloop import plugins
 from samloop.curate.conveyor import Conveyor
 from samloop.curate.engine import Curated
-from samloop.errors import RecipeError, SamloopError
+from samloop.errors import SamloopError
 from samloop.example import Example
 from samloop.files import absolute, readable, storing
 from samloop.loop.context import Context
-from samloop.loop.reading import fitting, reading
+from samloop.loop.reading import known_options, reading, source_of
 from samloop.protocols import Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
 
@@ -35,6 +32,9 @@ COUNTS = ("read", "added", "duplicate", "rejected", "review")
 
 BATCH_CHARACTERS: Final = 2**24
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
+
+BATCH_SECONDS: Final = 2.0
+"""A batch ends after this long, so that a slow source is seen to move, and little is read again if we die."""
 
 
 @dataclass(slots=True)
@@ -103,9 +103,7 @@ def collect(
         SamloopError: the only source asked for cannot be read, or the store cannot be written.
     """
     chosen = [s for s in context.recipe.collect.sources if s.enabled] if sources is None else list(sources)
-    readers = [
-        reading(_reader(fitting(settings)), settings.kind, _location(context, settings)) for settings in chosen
-    ]
+    readers = [reading(source_of(settings), settings.kind, _location(context, settings)) for settings in chosen]
     reports: list[SourceReport] = []
     with ExitStack() as stack:
         out: BinaryIO | None = None
@@ -124,26 +122,9 @@ def collect(
     return CollectReport(reports)
 
 
-def _reader(settings: SourceSettings) -> Source:
-    """The source plug-in, with its options checked before anything is read."""
-    read: Source = plugins.load("sources", settings.kind)
-    known = _known_options(read)
-    for option in settings.options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}."
-            raise RecipeError(f"the source '{settings.kind}' has no option '{option}'; {hint}")
-    return read
-
-
-def _known_options(read: Source) -> list[str]:
-    parameters = inspect.signature(read).parameters.items()
-    return [name for name, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-
-
 def _options(recipe: Recipe, settings: SourceSettings, read: Source) -> dict[str, Any]:
     """The source's own settings; those it knows and that were left out come from the rest of the recipe."""
-    known, given, variables = _known_options(read), settings.options, {"name": recipe.sam.name}
+    known, given, variables = known_options(read), settings.options, {"name": recipe.sam.name}
     general = {"max_line_bytes": recipe.collect.max_line_bytes, "variables": variables}
     if isinstance(given.get("variables"), dict):
         given["variables"] = variables | given["variables"]
@@ -199,7 +180,7 @@ class _Intake:
         recipe = self.context.recipe
         most, options = recipe.collect.batch_examples, _options(recipe, self.settings, self.read)
         examples: list[Example] = []
-        mark, characters = None, 0
+        mark, characters, begun = None, 0, time.monotonic()
         for record in self.read(self.report.location, since, **options):
             if isinstance(record, Example):
                 examples.append(record)
@@ -208,9 +189,10 @@ class _Intake:
                 self._turn_away(record)
             else:
                 mark = record
-            if len(examples) >= most or characters >= BATCH_CHARACTERS:
+            full = len(examples) >= most or characters >= BATCH_CHARACTERS
+            if full or (examples and time.monotonic() - begun >= BATCH_SECONDS):
                 yield examples, mark
-                examples, mark, characters = [], None, 0
+                examples, mark, characters, begun = [], None, 0, time.monotonic()
         if examples or mark is not None:
             yield examples, mark
 

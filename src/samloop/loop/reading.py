@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, get_type_hints
 
@@ -15,12 +17,13 @@ from samloop.protocols import Mark, Record, Reject, Source
 from samloop.recipe import SourceSettings
 
 
-def fitting(settings: SourceSettings) -> SourceSettings:
-    """`settings` as they are, where they fit the source they name.
+def source_of(settings: SourceSettings) -> Source:
+    """The source that `settings` name, checked to fit them before anything is read.
 
     Raises:
         PluginError: there is no such source, it cannot be loaded, or it is not marked as one.
-        RecipeError: it needs a location and has none, or an option is of another type than the source says.
+        RecipeError: it needs a location and has none, or an option is unknown (with the nearest known one) or of
+            another type than the source says.
     """
     kind, read = settings.kind, plugins.load("sources", settings.kind)
     if not callable(read) or not isinstance(getattr(read, "source_name", None), str):
@@ -30,8 +33,12 @@ def fitting(settings: SourceSettings) -> SourceSettings:
             f"the source '{kind}' needs a location, got none; say what to read: samloop collect {kind} LOCATION, "
             "or location = … in the recipe"
         )
-    types = _types(read)
+    known, types = known_options(read), _types(read)
     for option, value in settings.options.items():
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}."
+            raise RecipeError(f"the source '{kind}' has no option '{option}'; {hint}")
         try:
             TypeAdapter(types.get(option, Any)).validate_python(value, strict=True)
         except ValidationError as error:
@@ -40,7 +47,14 @@ def fitting(settings: SourceSettings) -> SourceSettings:
                 f"option '{option}' of the source '{kind}': {first['msg'][:1].lower()}{first['msg'][1:]}, "
                 f"got {first['input']!r:.80}"
             ) from None
-    return settings
+    source: Source = read
+    return source
+
+
+def known_options(read: Source) -> list[str]:
+    """Names of a source's own options: its keyword-only parameters."""
+    parameters = inspect.signature(read).parameters.items()
+    return [name for name, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def _types(read: Source) -> dict[str, Any]:
