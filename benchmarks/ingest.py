@@ -39,8 +39,8 @@ from samloop.store.database import CACHE_KIB, WAL_PAGES
 from samloop.store.rows import from_example
 from samloop.store.tables import EXAMPLE_COLUMNS
 
-EXAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-ROUNDS = 5
+EXAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+ROUNDS = 3
 BATCH = 4096
 
 
