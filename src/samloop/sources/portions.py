@@ -172,7 +172,7 @@ def _line_ranges(path: Path, portion_bytes: int) -> Iterator[tuple[int, int, int
     begin = at = number = lines = 0
     hasher = xxhash.xxh3_128()
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_READ_BYTES):
+        while chunk := file.read(min(_READ_BYTES, portion_bytes)):
             if at - begin >= portion_bytes and (split := chunk.find(b"\n") + 1):
                 hasher.update(chunk[:split])
                 yield begin, at + split, number, hasher.hexdigest()

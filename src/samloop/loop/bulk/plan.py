@@ -57,13 +57,13 @@ class Plan:
     def _portions(self, licence: str | None) -> Iterator[Portion]:
         for file in self.files:
             if isinstance(file, DataFile):
-                yield from portions.cut(file, licence)
+                yield from portions.cut(file, licence, UNIT_BYTES)
                 continue
             fetched = remote.fetch(file, self.cache)
             if isinstance(fetched, Reject):
                 self.rejects.append(fetched)
                 continue
-            cut = list(portions.cut(fetched, licence))
+            cut = list(portions.cut(fetched, licence, UNIT_BYTES))
             self._in_use[str(fetched.job.path)] = len(cut)
             yield from cut
 

@@ -80,7 +80,7 @@ class Tally:
     def _measure(self, rows: np.ndarray, tokens: Sequence[int]) -> None:
         for at, state in enumerate((ACCEPTED, REVIEW, REJECTED)):
             some = rows[rows["state"] == state]
-            self.score[at] += np.histogram(some["score"], SCORE_EDGES)[0]
+            self.score[at] += np.histogram(np.round(some["score"].astype(np.float64), 4), SCORE_EDGES)[0]
             self.characters[at] += np.histogram(np.clip(some["characters"], 1, None), LENGTH_EDGES)[0]
         self.tokens += np.histogram(np.clip(tokens, 1, None), LENGTH_EDGES)[0]
         self.token_count += len(tokens)

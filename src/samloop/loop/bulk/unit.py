@@ -133,7 +133,7 @@ class _Judging:
     turned_away: list[Counter[str]] = field(init=False)
     redacted: list[Counter[str]] = field(init=False)
     reasons: dict[str | None, int] = field(default_factory=lambda: {None: 0})
-    sample: list[tuple[int, int, int]] = field(default_factory=list)
+    sample: list[tuple[int, int, list[str]]] = field(default_factory=list)
     written: Counter[str] = field(default_factory=Counter)
     count: int = 0
     _writers: dict[str, ShardWriter] = field(default_factory=dict)
@@ -209,18 +209,19 @@ class _Judging:
     def _sample(self, noted: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep the tokens of the accepted examples whose hashes are the smallest: a draw that nothing else moves."""
         accepted = np.flatnonzero(noted["state"] == STATES.index("accepted"))
-        smallest = accepted[np.argsort(noted["low"][accepted], kind="stable")[:SAMPLE]]
-        worst = -self.sample[0][0] if len(self.sample) == SAMPLE else 2**64
-        for i in smallest.tolist():
-            low = int(noted["low"][i])
-            if low < worst:
-                entry = (-low, self.count + i, self._tokens(rows[i]))
-                (heapq.heappush if len(self.sample) < SAMPLE else heapq.heapreplace)(self.sample, entry)
-                worst = -self.sample[0][0] if len(self.sample) == SAMPLE else 2**64
+        for i in accepted[np.argsort(noted["low"][accepted], kind="stable")[:SAMPLE]].tolist():
+            entry = (-int(noted["low"][i]), self.count + i)
+            if len(self.sample) < SAMPLE:
+                heapq.heappush(self.sample, (*entry, _texts(rows[i])))
+            elif entry > self.sample[0][:2]:
+                heapq.heapreplace(self.sample, (*entry, _texts(rows[i])))
 
-    def _tokens(self, row: Mapping[str, Any]) -> int:
+    def _tokens(self) -> list[int]:
+        if not self.sample:
+            return []
         tokenizer = _tokenizer(self.settings.base)
-        return sum(len(tokenizer.encode(text)) for text in _texts(row))
+        ordered = sorted(self.sample, key=lambda entry: entry[1])
+        return [sum(len(tokenizer.encode(text)) for text in texts) for _, _, texts in ordered]
 
     def _list(
         self, at: int | None, location: str, line: int | None, id: str | None, reason: str, detail: str
@@ -237,7 +238,7 @@ class _Judging:
             "redacted": _plain(self.redacted),
             "reasons": list(self.reasons),
             "written": dict(sorted(self.written.items())),
-            "tokens": [tokens for _, _, tokens in sorted(self.sample, key=lambda entry: entry[1])],
+            "tokens": self._tokens(),
         }
 
 
