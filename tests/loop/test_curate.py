@@ -155,14 +155,18 @@ def test_units_change_the_shards_and_not_what_is_in_them(tmp_path: Path, monkeyp
     assert [e["reasons"] for e in cut["sources"]] == [e["reasons"] for e in whole["sources"]]
 
 
-KILLED = """
+SCRIPT = """
 import sys
 from pathlib import Path
-from samloop.loop import curate
+from samloop.loop import curate as stage
 from samloop.loop.bulk import engines, plan
 from samloop.recipe import Recipe
 plan.UNIT_BYTES, engines.SMALL_BYTES = 16_384, 0
-curate.curate(Recipe.parse({}), sys.argv[2:], Path(sys.argv[1]), workers=2)
+engines.RAY_SECONDS = 15.0
+try:
+    stage.curate(Recipe.parse({}), sys.argv[3:], Path(sys.argv[2]), engine=sys.argv[1], workers=2)
+except stage.SamloopError as error:
+    sys.exit(str(error))
 """
 
 
@@ -171,7 +175,7 @@ def test_a_killed_run_goes_on_from_what_is_whole_and_ends_as_an_undisturbed_one(
 ) -> None:
     places = world(tmp_path / "in", 2_000)
     out, units = tmp_path / "out", tmp_path / "out" / ".work" / "units"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(out), *places])
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, "local", str(out), *places])
     while len(list(units.glob("[!.]*"))) < 5:
         assert process.poll() is None, "it was done before it could be killed"
         time.sleep(0.01)
@@ -297,7 +301,7 @@ def test_a_bad_line_is_counted_listed_and_survived(tmp_path: Path, small_units: 
     assert (listed["line"], listed["reason"]) == (21, reason)
 
 
-def test_what_can_be_mended_is_taken(tmp_path: Path) -> None:
+def test_what_can_be_read_is_judged(tmp_path: Path) -> None:
     lines = [
         b'{"instruction": "What is a lone surrogate? \\ud83d", "output": "It becomes a replacement."}',
         b'{"instruction": "old", "instruction": "Which of two equal keys counts?", "output": "The last one does."}',
@@ -311,11 +315,10 @@ def test_what_can_be_mended_is_taken(tmp_path: Path) -> None:
     data = curate(RECIPE, [str(tmp_path / "in.jsonl")], tmp_path / "out")
     balanced(data)
     assert data["totals"]["read"] == 4
-    print(data["sources"])
+    assert data["sources"][0]["reasons"] == {"text is not decodable": 1}
     (shard, *_) = (tmp_path / "out" / "accepted").glob("*.parquet")
     asked = pq.read_table(shard)["input_text"].to_pylist()
     assert "Which of two equal keys counts?" in asked
-    assert "What is a lone surrogate? \ufffd" in asked
 
 
 def test_bad_files_among_good_ones_are_counted_and_a_bad_one_alone_is_an_error(tmp_path: Path) -> None:
@@ -442,23 +445,27 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(tmp_path: Path, closed_p
     assert not isinstance(told.value, MissingExtraError)
 
 
+def on_ray(engine: str, out: Path, places: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Curate in a process of its own: Ray leaves threads and warnings behind."""
+    command = [sys.executable, "-c", SCRIPT, engine, str(out), *places]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
 @pytest.mark.slow
-def test_a_cluster_that_never_speaks_is_one_sentence(
-    tmp_path: Path, silent_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_never_speaks_is_one_sentence(tmp_path: Path, silent_port: int) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setattr(engines, "RAY_SECONDS", 3.0)
-    with pytest.raises(SamloopError, match="no answer in 3 seconds"):
-        curate(RECIPE, world(tmp_path / "in", 3), tmp_path / "out", engine=f"ray://127.0.0.1:{silent_port}")
+    ran = on_ray(f"ray://127.0.0.1:{silent_port}", tmp_path / "out", world(tmp_path / "in", 3))
+    assert ran.returncode == 1
+    assert "does not answer (no answer in 15 seconds)" in ran.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_cluster_gives_the_same_bytes(tmp_path: Path, small_units: None) -> None:
     pytest.importorskip("ray")
     places = world(tmp_path / "in")
     curate(RECIPE, places, tmp_path / "local", workers=2)
-    curate(RECIPE, places, tmp_path / "ray", engine="ray://local", workers=2)
+    ran = on_ray("ray://local", tmp_path / "ray", places)
+    assert ran.returncode == 0, ran.stderr
     assert ids(tmp_path / "ray") == ids(tmp_path / "local") != []
     assert tree(tmp_path / "ray") == tree(tmp_path / "local")
 

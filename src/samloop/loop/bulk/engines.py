@@ -135,7 +135,8 @@ def _connect(ray: Any, address: str, workers: int) -> None:
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address == LOCAL_RAY:
         own = {"num_cpus": workers or _cores(), "object_store_memory": _RAY_STORE_BYTES, "include_dashboard": False}
-        _in_time(address, lambda: ray.init(address="local", **own, **quiet))
+        # In this thread: Linux ends the cluster's processes with the thread that started them.
+        ray.init(address="local", **own, **quiet)
         return
     place = urlsplit(address)
     try:
