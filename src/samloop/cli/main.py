@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "doctor": Command("Set up", "doctor:doctor", "Check this machine and say what to do."),
     "turn": Command("The loop", "turn:turn", "Take one turn: new data in, at most one adapter promoted."),
     "collect": Command("The loop", "collect:collect", "Read what is new at the sources."),
+    "curate": Command("The loop", "curate:curate", "Curate data files in bulk: files in, files out."),
     "prepare": Command("The loop", "prepare:prepare", "Build a dataset of all examples that the recipe admits."),
     "train": Command("The loop", "train:train", "Train an adapter on all examples that the recipe admits."),
     "evaluate": Command("The loop", "evaluate:evaluate", "Grade one target, or two on the same held-out items."),
