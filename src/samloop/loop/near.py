@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import numpy as np
 from filelock import FileLock
 
+from samloop.curate.near.compare import overlap
 from samloop.curate.near.examples import Cut
 from samloop.curate.near.index import Index
 from samloop.curate.near.shingles import join
-from samloop.curate.near.sketch import components
+from samloop.curate.near.sketch import components, stars
 from samloop.example import Example
 from samloop.loop.context import Context
 from samloop.store import DuplicateGroup, Filters
@@ -150,7 +152,20 @@ def _batches(examples: Iterator[Example], size: int) -> Iterator[list[Example]]:
         yield batch
 
 
-def dedupe(context: Context, *, dry_run: bool = False, on_progress: Progress | None = None) -> list[DuplicateGroup]:
+@dataclass(frozen=True, slots=True)
+class Deduped:
+    """What `dedupe` found.
+
+    Attributes:
+        groups: by the id of what is kept.
+        alike: by the id of what goes: its Jaccard index with what is kept in its place, 0..1.
+    """
+
+    groups: list[DuplicateGroup]
+    alike: dict[str, float]
+
+
+def dedupe(context: Context, *, dry_run: bool = False, on_progress: Progress | None = None) -> Deduped:
     """Reject near-duplicates among examples that are not rejected: all that directly match the best of their group.
 
     The best has the higher score, then was reviewed by a person, then is longer, then has the smaller id. What is
@@ -159,46 +174,45 @@ def dedupe(context: Context, *, dry_run: bool = False, on_progress: Progress | N
     Args:
         dry_run: change nothing but the index and the pairs it knows, only say what would be done.
 
-    Returns:
-        the groups, by the id of what is kept.
+    Raises:
+        StoreError: the store or the index cannot be read or written.
     """
     follow(context, on_progress)
     index = Index.open(context.home.near)
     pairs = context.store.near_pairs("whole")
     if index is None or not pairs:
-        return []
+        return Deduped([], {})
     examples = _by_id(context, sorted({id for pair in pairs for id in (pair.example_id, pair.match_id)}))
     live = [example for example in examples.values() if example.state in KINDS]
-    groups = _groups(live, pairs, index)
-    if groups and not dry_run:
-        context.store.reject_duplicates(groups, "near-duplicate")
-    return groups
+    found = _groups(live, pairs, index)
+    if found.groups and not dry_run:
+        context.store.reject_duplicates(found.groups, "near-duplicate")
+    return found
 
 
-def _groups(live: Sequence[Example], pairs: Sequence[NearPair], index: Index) -> list[DuplicateGroup]:
+def _groups(live: Sequence[Example], pairs: Sequence[NearPair], index: Index) -> Deduped:
     place = {example.id: at for at, example in enumerate(live)}
-    linked = [
-        (place[p.match_id], place[p.example_id]) for p in pairs if p.match_id in place and p.example_id in place
-    ]
-    if not linked:
-        return []
-    first, other = np.array(linked, np.int64).T
+    known = [pair for pair in pairs if pair.match_id in place and pair.example_id in place]
+    first, other = (
+        np.array([place[getattr(pair, name)] for pair in known], np.int64) for name in ("match_id", "example_id")
+    )
     order = np.empty(len(live), np.int64)
     order[sorted(range(len(live)), key=lambda at: rank(live[at]))] = np.arange(len(live))
     cut, active = Cut.of(live), np.arange(len(live))
     rejected: dict[int, list[int]] = {}
+    alike: dict[str, float] = {}
     while len(active):
         inside = np.zeros(len(live), bool)
         inside[active] = True
         edges = inside[first] & inside[other]
-        group = components(len(live), first[edges], other[edges])[active]
-        ranked = np.lexsort((order[active], group))
-        heads = np.concatenate(([True], group[ranked][1:] != group[ranked][:-1]))
-        best = active[ranked[np.maximum.accumulate(np.where(heads, np.arange(len(ranked)), 0))]]
-        members, best = active[ranked[~heads]], best[~heads]
+        best, members = stars(components(len(live), first[edges], other[edges])[active], order[active])
+        best, members = active[best], active[members]
         same = cut.same(index.frequencies, best, members)
-        for gone, kept in zip(members[same].tolist(), best[same].tolist(), strict=True):
+        both, either = overlap(cut.wholes, best[same], members[same])
+        shares = both / np.maximum(either, 1)
+        for kept, gone, share in zip(best[same].tolist(), members[same].tolist(), shares.tolist(), strict=True):
             rejected.setdefault(kept, []).append(gone)
+            alike[live[gone].id] = round(share, 3)
         active = members[~same]
-    found = [DuplicateGroup(live[kept].id, tuple(live[at].id for at in gone)) for kept, gone in rejected.items()]
-    return sorted(found, key=lambda group: group.kept)
+    groups = [DuplicateGroup(live[kept].id, tuple(live[at].id for at in gone)) for kept, gone in rejected.items()]
+    return Deduped(sorted(groups, key=lambda group: group.kept), alike)

@@ -120,3 +120,20 @@ def components(count: int, first: npt.NDArray[np.int64], other: npt.NDArray[np.i
         labels = labels[labels]
         if (labels == before).all():
             return labels
+
+
+def stars(
+    groups: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs (best, member) of each group: the member of the smallest rank beside each of the others.
+
+    Args:
+        groups: the group of each text, as `components` gives it.
+        rank: int64 per text.
+    """
+    if not len(groups):
+        return groups, groups
+    order = np.lexsort((rank, groups))
+    heads = np.concatenate(([True], groups[order][1:] != groups[order][:-1]))
+    leaders = order[np.maximum.accumulate(np.where(heads, np.arange(len(order)), 0))]
+    return leaders[~heads], order[~heads]

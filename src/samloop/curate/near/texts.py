@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from samloop.curate.near.compare import confirm
 from samloop.curate.near.shingles import Sets, blocks, join, shingle
-from samloop.curate.near.sketch import candidates, components, sketch
+from samloop.curate.near.sketch import candidates, components, sketch, stars
 from samloop.curate.near.templates import TEMPLATE_TEXTS, Frequencies, slots_for
 
 MAX_ROUNDS: Final = 64
@@ -79,12 +79,8 @@ def resolve(
         if not len(active):
             break
         first, other = candidates(keys[active])
-        groups = components(len(active), first, other)
-        order = np.lexsort((rank[active], groups))
-        heads = np.concatenate(([True], groups[order][1:] != groups[order][:-1])) if len(order) else order
-        leaders = order[np.maximum.accumulate(np.where(heads, np.arange(len(order)), 0))]
-        members = ~heads
-        mine, theirs = active[order[members]], active[leaders[members]]
+        leaders, members = stars(components(len(active), first, other), rank[active])
+        mine, theirs = active[members], active[leaders]
         same = confirm(sets, common, theirs, mine)
         best[mine[same]] = theirs[same]
         active = np.sort(mine[~same])
