@@ -16,7 +16,7 @@ from samloop.loop.context import Context
 JUDGED: Final = ("state", "reason", "flags", "quality_score", "quality_tier", "domain", "complexity")
 """What the rules say of an example; everything else is its content and its origin."""
 
-DECIDED_OTHERWISE: Final = ("duplicate of ", "replaced by ")
+DECIDED_OTHERWISE: Final = ("duplicate of ", "near-duplicate of ", "replaced by ")
 """Reasons of a rejection that no rule gave and no rule takes back."""
 
 UNREDACTED: Final = "today's redaction would change it"
