@@ -19,6 +19,7 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -100,18 +101,42 @@ def main() -> None:
         candidates = our_candidates(folder, source)
         if options.data_juicer:
             candidates["Data-Juicer 1.6.1"] = data_juicer(folder, source, Path(options.data_juicer))
-        found = alternate(candidates, options.rounds)
+        processor: dict[str, list[float]] = {name: [] for name in candidates}
+        found = alternate({n: _counted(run, processor[n]) for n, run in candidates.items()}, options.rounds)
     size, own = options.megabytes, median(found["samloop curate"])
-    rows: list[list[object]] = [["", "seconds", "MB/s", "times samloop's time"]]
-    rows += [[n, f"{median(t):.1f}", f"{size / median(t):.1f}", f"{median(t) / own:.2f}"] for n, t in found.items()]
+    rows: list[list[object]] = [["", "seconds", "MB/s", "times samloop's", "processor s", "times samloop's"]]
+    own_processor = median(processor["samloop curate"])
+    for name, taken in found.items():
+        wall, used = median(taken), median(processor[name])
+        cells = (
+            f"{wall:.1f}",
+            f"{size / wall:.1f}",
+            f"{wall / own:.2f}",
+            f"{used:.1f}",
+            f"{used / own_processor:.2f}",
+        )
+        rows.append([name, *cells])
     if not options.data_juicer:
-        rows.append(["Data-Juicer: absent, see the head of this script", "", "", ""])
+        rows.append(["Data-Juicer: absent, see the head of this script", "", "", "", "", ""])
     if importlib.util.find_spec("daft") is None:
-        rows.append(["Daft: absent (pip install daft)", "", "", ""])
+        rows.append(["Daft: absent (pip install daft)", "", "", "", "", ""])
     load = f"load average {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     head = machine("pyarrow", "orjson", "xxhash")
     head += f"\n{size:.0f} MB, {records:,} examples; medians of {options.rounds}; {load}"
     publish("throughput", f"{head}\n\n{table(rows)}", folder=Path(__file__).parent / "results")
+
+
+def _counted(run: Callable[[], float], processor: list[float]) -> Callable[[], float]:
+    """`run`, with the processor seconds of its processes put into `processor`: other load moves them little."""
+
+    def counted() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall = run()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return wall
+
+    return counted
 
 
 def our_candidates(folder: Path, source: Path) -> dict[str, Callable[[], float]]:
