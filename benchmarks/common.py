@@ -57,9 +57,9 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def publish(name: str, text: str) -> None:
-    """Print `text` and keep it in benchmarks/results/NAME.txt."""
+def publish(name: str, text: str, folder: Path | None = None) -> None:
+    """Print `text` and keep it in NAME.txt in `folder`, benchmarks/results by default."""
     print(text)
-    folder = ROOT / "benchmarks" / "results"
+    folder = folder or ROOT / "benchmarks" / "results"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.txt").write_text(text + "\n", encoding="utf-8")
