@@ -1,9 +1,9 @@
 """What adding 1,000 examples costs for near-duplicates, in stores of growing size.
 
-A store is filled with generated examples (words drawn by frequency, 60 per example), the index is built, and then 1,000
-new ones, a tenth of them near-duplicates of stored ones, come in several times over. Timed is `follow`: finding what is
-new, sketching, looking up, comparing exactly, keeping pairs and index. "largest" shows a round in which segments were
-merged.
+A store is filled with generated examples (words drawn by frequency, 60 per example), the index is built, and then
+1,000 new ones, a tenth of them near-duplicates of stored ones, come in several times over. Timed is `follow`: finding
+what is new, sketching, looking up, comparing exactly, keeping pairs and index. "largest" shows a round in which
+segments were merged.
 
     python benchmarks/curation/near_incremental.py [--sizes 10000 100000 1000000] [--rounds 9]
 """
@@ -22,7 +22,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import machine, median, table
-
 from samloop.example import Example
 from samloop.home import Home
 from samloop.loop.context import open_context
@@ -63,9 +62,8 @@ def example(words: list[str]) -> Example:
 def batch(at: int, size: int) -> list[Example]:
     """NEW new ones: every tenth is a stored one with a word changed."""
     made = list(examples(10**9 + at * NEW, NEW - NEW // 10))
-    for words in (text.split() for text in texts((at * 1000) % size, NEW // 10)):
-        made.append(example([*words[:30], "changed", *words[31:]]))
-    return made
+    old = (text.split() for text in texts((at * 1000) % size, NEW // 10))
+    return made + [example([*words[:30], "changed", *words[31:]]) for words in old]
 
 
 def measure(size: int, rounds: int) -> tuple[object, ...]:
@@ -94,7 +92,7 @@ def measure(size: int, rounds: int) -> tuple[object, ...]:
         f"{median(took):.2f}",
         f"{max(took):.2f}",
         f"{found / wanted:.1%}",
-        f"{disk / size:,.0f}",
+        f"{disk / (size + rounds * NEW):,.0f}",
     )
 
 
