@@ -57,9 +57,9 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def publish(name: str, text: str) -> None:
-    """Print `text` and keep it in benchmarks/results/NAME.txt."""
+def publish(name: str, text: str, folder: str = "") -> None:
+    """Print `text` and keep it in benchmarks/FOLDER/results/NAME.txt."""
     print(text)
-    folder = ROOT / "benchmarks" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.txt").write_text(text + "\n", encoding="utf-8")
+    place = ROOT / "benchmarks" / folder / "results"
+    place.mkdir(exist_ok=True)
+    (place / f"{name}.txt").write_text(text + "\n", encoding="utf-8")
