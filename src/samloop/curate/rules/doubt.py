@@ -97,7 +97,7 @@ _LATIN: Final = re.compile("[A-Za-zÀ-ɏ]")
 _FOREIGN: Final = "[" + "".join(_SCRIPTS.values()) + "]"
 _TRANSLATES: Final = (
     r"(?i)translat|\b(?:chinese|mandarin|japanese|korean|russian|ukrainian|arabic|persian|hebrew|greek|hindi|thai|cyrillic"
-    r"|bulgarian|kanji|hiragana|unicode|language|languages|alphabet|character|characters|emoji)\b"
+    r"|bulgarian|french|german|spanish|italian|portuguese|dutch|latin|kanji|hiragana|unicode|language|languages|alphabet|character|characters|emoji)\b"
 )
 
 
@@ -137,7 +137,8 @@ def wrong_language(batch: pa.RecordBatch, *, share: float = 0.5, letters: int = 
 
 
 _FUNCTION_WORDS: Final = {
-    "de": "der die das und ist nicht ein eine einen mit sich auf für dem den des wir sie auch wird wurde haben kann",
+    "de": "der die das und ist nicht ein eine einen mit sich auf für dem den des wir sie auch wird wurde haben "
+    "kann von zu im am ins bei nach wie aus es ich sehr sind noch nur oder deshalb",
     "fr": "le les des est une que qui dans pour pas sur avec vous nous sont ont cette ces mais aux être leur",
     "es": "el los las una que por para con del está son pero más como sus muy fue ser cuando también porque y",
     "it": "il gli una che per con non della sono anche nel più questo come alla delle dei essere è ma si",

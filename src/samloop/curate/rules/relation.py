@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from samloop.curate.measure import equals, finding, head, matches
+from samloop.curate.preference import OPPOSITE
 from samloop.curate.words import keys, words
 from samloop.example import content_hash
 from samloop.protocols import Finding, rule
@@ -51,7 +52,7 @@ _BREAK: Final = pa.scalar("\n", pa.large_string())
 
 def _slot(found: np.ndarray) -> np.ndarray:
     """The place of each word in a table of 65,536 (multiplicative hashing, Knuth volume 3, section 6.4)."""
-    return (found * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
+    return np.asarray((found * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48))
 
 
 _IS_COMMON: Final = np.zeros(65_536, dtype=bool)
@@ -128,7 +129,7 @@ def prompt_mismatch(batch: pa.RecordBatch, *, answered: int = 12, taken_up: int 
     return finding(stray > 0, stray)
 
 
-@rule("contradictory_pair", outcome="reject", reason="the opposite preference stands beside it")
+@rule("contradictory_pair", outcome="reject", reason=OPPOSITE)
 def contradictory_pair(batch: pa.RecordBatch) -> Finding:
     """A preference whose opposite is in the batch: the same prompt, chosen and rejected the other way round.
     Measure: how many such opposites. Both are rejected, since nothing tells which of them holds; those that are
@@ -150,9 +151,15 @@ def contradictory_pair(batch: pa.RecordBatch) -> Finding:
     return finding(measure > 0, measure)
 
 
-def _way(row: dict[str, object], chosen: str, rejected: str) -> str:
-    texts: Sequence[object] = (row["system_prompt"], row["context"], row["conversation_history"], row["input_text"])
-    return content_hash(*texts, row[chosen], row[rejected])  # type: ignore[arg-type]  # columns of known types
+def _way(row: Mapping[str, Any], chosen: str, rejected: str) -> str:
+    return content_hash(
+        row["system_prompt"],
+        row["context"],
+        row["conversation_history"],
+        row["input_text"],
+        row[chosen],
+        row[rejected],
+    )
 
 
 _compared: list[tuple[weakref.ref[pa.RecordBatch], tuple[np.ndarray, np.ndarray, np.ndarray]]] = []
@@ -210,7 +217,7 @@ def _distinct(column: pa.Array) -> np.ndarray:
     told = (found > 255) & ~_IS_COMMON[_slot(found)]  # single letters tell nothing
     whole = row[told].astype(np.uint64) << np.uint64(32) | found[told]
     whole.sort()
-    return whole[np.append(True, whole[1:] != whole[:-1])] if len(whole) else whole
+    return np.asarray(whole[np.append(True, whole[1:] != whole[:-1])]) if len(whole) else whole
 
 
 def _per_row(found: np.ndarray, n: int) -> np.ndarray:
@@ -231,4 +238,4 @@ def _comparable(batch: pa.RecordBatch) -> np.ndarray:
         length = np.asarray(pc.utf8_length(column).to_numpy(zero_copy_only=False))
         extra = np.asarray(pc.binary_length(column).to_numpy(zero_copy_only=False)) - length
         fits &= extra * 5 <= length
-    return fits
+    return np.asarray(fits)
