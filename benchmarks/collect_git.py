@@ -1,6 +1,6 @@
 """How fast git histories are read, and whether memory grows with them.
 
-    python benchmarks/collect_git.py REPOSITORY [NAME]
+    python benchmarks/collect_git.py [REPOSITORY [NAME]]
 
 Reads the repository, then one with the same commits several times over (made here with git fast-import),
 each in a process of its own. Prints commits per second, the peak memory of samloop and of its largest git child.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import resource
 import subprocess
@@ -20,7 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import ROOT, machine, median, publish, table
+
 TIMES = 4
+ROUNDS = 3
 
 
 def measure(path: str) -> dict[str, float]:
@@ -90,34 +92,36 @@ def git(path: str, *arguments: str) -> bytes:
 
 
 def main() -> None:
-    if sys.argv[1] == "--one":
+    if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measure(sys.argv[2])))
         return
-    path, name = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else Path(sys.argv[1]).name
-    version = git(".", "--version").decode().strip()
-    print(
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, {version}"
-    )
-    print(f"repository: {name}\n")
-    print("| history | commits | examples | seconds | CPU seconds | commits/s | peak MB, samloop | peak MB, git |")
-    print("|---|---|---|---|---|---|---|---|")
+    path = sys.argv[1] if len(sys.argv) > 1 else str(ROOT)
+    name = sys.argv[2] if len(sys.argv) > 2 else Path(path).resolve().name
+    rows = [("history", "commits", "examples", "s", "processor s", "commits/s", "peak MB, samloop", "peak MB, git")]
     with tempfile.TemporaryDirectory() as folder:
         for label, place in (("1x", path), (f"{TIMES}x", str(repeated(path, Path(folder))))):
-            runs = []
-            for _ in range(3):
-                done = subprocess.run(
-                    [sys.executable, __file__, "--one", place], capture_output=True, text=True, check=True
-                )
-                runs.append(json.loads(done.stdout))
-            best = min(runs, key=lambda run: run["seconds"])
-            print(
-                f"| {label} | {best['commits']:.0f} | {best['examples']:.0f} "
-                f"| {best['seconds']:.2f} | {best['cpu_seconds']:.2f} "
-                f"| {best['commits'] / best['seconds']:.0f} | {best['peak_mb']:.1f} | {best['git_mb']:.1f} |"
-            )
-    print(f"\nload average of the machine: {os.getloadavg()[0]:.1f}; CPU seconds: samloop and git together")
-    print("best of three runs each, every run in a process of its own")
+            runs = [json.loads(one(place)) for _ in range(ROUNDS)]
+            middle = {key: median([run[key] for run in runs]) for key in runs[0]}
+            speed = f"{middle['commits'] / middle['seconds']:,.0f}"
+            figures = [f"{middle[key]:,.0f}" for key in ("commits", "examples")]
+            figures += [f"{middle[key]:.2f}" for key in ("seconds", "cpu_seconds")]
+            rows.append((label, *figures, speed, *(f"{middle[key]:.1f}" for key in ("peak_mb", "git_mb"))))
+    text = (
+        f"{machine()}, {git('.', '--version').decode().strip()}\n"
+        f"repository: {name}; medians of {ROUNDS} runs, each in a process of its own\n"
+        f"processor seconds of samloop and git together; load average at the end {os.getloadavg()[0]:.1f}\n\n"
+        f"{table(rows)}"
+    )
+    if len(sys.argv) > 1:
+        publish("collect_git", text)
+    else:
+        print(text + "\n\nThis history is short; name a repository to measure one worth it.")
+
+
+def one(place: str) -> str:
+    """The figures of one reading, made in a process of its own."""
+    command = [sys.executable, __file__, "--one", place]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

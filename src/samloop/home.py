@@ -46,6 +46,10 @@ class Home:
         return self.path / "evaluations"
 
     @property
+    def near(self) -> Path:
+        return self.path / "near"
+
+    @property
     def reports(self) -> Path:
         return self.path / "reports"
 

@@ -219,3 +219,11 @@ def test_the_program_is_installed_under_its_name() -> None:
 
     (entry,) = entry_points(group="console_scripts", name="samloop")
     assert entry.load() is program_module.main
+
+
+def test_logs_are_left_as_they_were(run: Any) -> None:
+    """A program that calls the command line keeps its own logs, and none goes to a console that is gone."""
+    log = logging.getLogger("samloop")
+    before = (list(log.handlers), log.level, log.propagate)
+    run("-v", "stats", "summary")
+    assert (log.handlers, log.level, log.propagate) == before

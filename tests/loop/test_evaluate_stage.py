@@ -31,6 +31,17 @@ def test_two_targets_are_compared_on_the_items_of_the_turn(
     assert plain(found["comparison"]) == finished.report["decision"]["comparisons"]
 
 
+def test_the_store_knows_the_evaluation_of_the_turn(finished: Finished, after: Open) -> None:
+    with after() as context:
+        (kept,) = context.store.list_evaluations()
+    known = finished.report["evaluation"]
+    assert (kept["evaluation_id"], kept["slot"]) == (known["evaluation_id"], "main")
+    assert (kept["run_id"], kept["challenger_id"]) == (finished.report["run"]["run_id"], finished.challenger)
+    assert kept["champion_id"] is None, "the bare base"
+    assert kept["scores"] == known["suites"]
+    assert kept["comparisons"] == finished.report["decision"]["comparisons"]
+
+
 def test_one_target_and_one_suite_are_graded_and_found_again(finished: Finished, after: Open) -> None:
     told: list[dict[str, Any]] = []
     with after() as context:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -228,6 +229,30 @@ def test_a_run_that_diverges_is_stopped(make_job: MakeJob, tmp_path: Path, monke
     monkeypatch.setattr(plugins, "load", lambda group, name: lambda: Rising)
     with pytest.raises(TrainingError, match=r"of 12: the loss rose from 1\.00 to 4\.\d+ nats .* of step 4 is kept"):
         train(make_job(), tmp_path / "run")
+
+
+class ByLength(Rising):
+    """A learner to whom long answers are harder; it keeps what it was asked."""
+
+    asked: ClassVar[list[tuple[float, float]]] = []
+
+    def accumulate(self, batch: batches.Batch, denominator: float) -> float:
+        nats = batch.total_weight**2
+        self.asked.append((nats, batch.total_weight))
+        return nats
+
+
+def test_the_loss_is_a_mean_over_tokens_and_not_over_steps(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "load", lambda group, name: lambda: ByLength)
+    monkeypatch.setattr("samloop.train.driver.DIVERGED_NATS", math.inf)
+    monkeypatch.setattr(ByLength, "asked", [])
+    result, _ = train(make_job(accumulation_steps=1, max_steps=8), tmp_path / "run")
+    nats, weights = zip(*ByLength.asked, strict=True)
+    assert len(set(weights)) > 1
+    assert result["loss"] == pytest.approx(sum(nats) / sum(weights))
+    assert result["loss"] != pytest.approx(np.mean(np.divide(nats, weights)))
 
 
 def test_checkpoints_are_bounded_and_hold_no_pickle(make_job: MakeJob, tmp_path: Path) -> None:

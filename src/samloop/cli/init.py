@@ -25,7 +25,7 @@ NO_SOURCES = """
 #
 # [[collect.sources]]
 # kind = "git"
-# location = "~/work/project"
+# location = "~/projects/tool"
 """
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, TextIO
@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "doctor": Command("Set up", "doctor:doctor", "Check this machine and say what to do."),
     "turn": Command("The loop", "turn:turn", "Take one turn: new data in, at most one adapter promoted."),
     "collect": Command("The loop", "collect:collect", "Read what is new at the sources."),
+    "curate": Command("The loop", "curate:curate", "Curate data files in bulk: files in, files out."),
     "prepare": Command("The loop", "prepare:prepare", "Build a dataset of all examples that the recipe admits."),
     "train": Command("The loop", "train:train", "Train an adapter on all examples that the recipe admits."),
     "evaluate": Command("The loop", "evaluate:evaluate", "Grade one target, or two on the same held-out items."),
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Output(as_json="--json" in before)
     keep = contextlib.redirect_stdout(sys.stderr) if out.as_json else contextlib.nullcontext()
     try:
-        with keep:
+        with keep, _logs_back():
             code = _run(out, [*before, *rest], verbose=any(flag in before for flag in ("-v", "-vv", "--verbose")))
         out.stdout.flush()
     except BrokenPipeError:  # the reader left, as `| head` does: there is nobody to tell
@@ -253,6 +254,17 @@ def _wrong_usage(out: Output, error: typer.TyperException) -> int:
     else:
         out.failure("usage", f"{message}; try '{path} --help'")
     return error.exit_code
+
+
+@contextlib.contextmanager
+def _logs_back() -> Iterator[None]:
+    """Leave the logs as they were: what is printed through our console ends with the call that opened it."""
+    handlers, level, propagate = log.handlers, log.level, log.propagate
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 def _log_to(out: Output, verbose: int, quiet: bool) -> None:

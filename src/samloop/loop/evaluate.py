@@ -50,7 +50,24 @@ def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetri
         on_metric=on_metric,
     )
     registry.record_scores(challenger, graded["suites"][challenger])
+    _keep(context, graded, champion, challenger, run_id=str(run["run_id"]))
     return {**graded, "challenger": challenger, "champion": champion}
+
+
+def _keep(
+    context: Context, graded: Mapping[str, Any], champion: str, challenger: str, *, run_id: str | None = None
+) -> None:
+    """Enter an evaluation into the store; one that is there stays as it is."""
+    context.store.add_evaluation(
+        graded["evaluation_id"],
+        slot=SLOT,
+        run_id=run_id,
+        champion_id=None if champion == BASE else champion,
+        challenger_id=None if challenger == BASE else challenger,
+        scores=graded["suites"],
+        comparisons=[found.to_dict() for found in compare_targets(context, graded, champion, challenger)],
+        path=graded["path"],
+    )
 
 
 def _opponent(context: Context, registry: Registry, challenger: str) -> str:
@@ -92,6 +109,7 @@ def evaluate(
     graded = grade(context, names, suites or context.recipe.evaluate.suites, latest(context), on_metric=on_metric)
     if len(names) == 2:
         graded["comparison"] = [c.to_dict() for c in compare_targets(context, graded, names[0], names[1])]
+        _keep(context, graded, names[0], names[1])
     return graded
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from samloop.errors import NotFoundError
 from samloop.files import storing
 from samloop.loop.context import Context
+from samloop.loop.near import follow
 from samloop.prepare.dataset import Dataset, build
 from samloop.store import Filters
 from samloop.text.base import base_digest, resolve_base
@@ -40,6 +41,7 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
     base = resolve_base(context.recipe.train.model)
     # Read before the examples: what comes in meanwhile counts as new for the next dataset.
     revision = context.store.revision()
+    follow(context)
     dataset = build(
         context.store.select(admitted(context)),
         Tokenizer.load(base),
@@ -48,6 +50,7 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
         system_prompt=context.recipe.sam.system_prompt,
         identity={"base": context.recipe.train.model, "base_digest": base_digest(base), "revision": revision},
         parent=context.home.datasets,
+        near=context.store.near_clusters(),
     )
     # An equal dataset that is found again holds what the store has now, however old its folder is.
     dataset = Dataset(dataset.path, {**dataset.manifest, "revision": revision})

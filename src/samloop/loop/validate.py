@@ -18,7 +18,7 @@ from samloop.loop.items import evaluation_items
 JUDGED: Final = ("state", "reason", "flags", "quality_score", "quality_tier", "domain", "complexity")
 """What the rules say of an example; everything else is its content and its origin."""
 
-DECIDED_OTHERWISE: Final = ("duplicate of ", "replaced by ", OPPOSITE)
+DECIDED_OTHERWISE: Final = ("duplicate of ", "near-duplicate of ", "replaced by ", OPPOSITE)
 """Reasons of a rejection that no rule gave and no rule takes back."""
 
 UNREDACTED: Final = "today's redaction would change it"

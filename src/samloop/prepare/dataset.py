@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +80,7 @@ def build(
     system_prompt: str,
     identity: Mapping[str, Any],
     parent: Path,
+    near: Mapping[str, Sequence[str]] | None = None,
 ) -> Dataset:
     """Prepare `examples` and write them as a new dataset folder under `parent`, or find the one that is equal.
 
@@ -87,11 +88,12 @@ def build(
         examples: accepted examples in the store's order.
         identity: what else names the dataset (base digest, store revision …), for the manifest.
         parent: the folder that holds datasets.
+        near: by id of an example, the keys of the clusters of near-duplicates it belongs to; see `Splitter.assign`.
 
     Raises:
         InputError: nothing is left to train on; the message says what was left out and why.
     """
-    draft = _sort_out(examples, tokenizer, settings, max_seq_tokens, system_prompt)
+    draft = _sort_out(examples, tokenizer, settings, max_seq_tokens, system_prompt, near or {})
     candidates = [candidate for candidate, _ in draft.lines["train"]]
     mix = draw(candidates, token_budget=settings.token_budget, source_caps=settings.source_caps, seed=settings.seed)
     draft.lines["train"] = [pair for pair in draft.lines["train"] if pair[0].id in mix.ids]
@@ -110,12 +112,17 @@ def build(
 
 
 def _sort_out(
-    examples: Iterable[Example], tokenizer: Tokenizer, settings: Prepare, max_seq_tokens: int, system_prompt: str
+    examples: Iterable[Example],
+    tokenizer: Tokenizer,
+    settings: Prepare,
+    max_seq_tokens: int,
+    system_prompt: str,
+    near: Mapping[str, Sequence[str]],
 ) -> _Draft:
     draft = _Draft()
     splitter = Splitter(settings.valid_share, settings.test_share, settings.seed)
     for example in examples:
-        side = splitter.assign(example.group_key, example.input_hash)
+        side = splitter.assign(example.group_key, example.input_hash, near.get(example.id, ()))
         if side is None:
             draft.leave_out("straddles", example.source)
             continue

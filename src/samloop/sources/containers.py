@@ -174,15 +174,14 @@ def _text_lines(file: BinaryIO, max_line_bytes: int, turned_away: list[tuple[int
                 yield "\n"
 
 
-def table_blocks(path: Path, *, skip: int = 0) -> Iterator[Block]:
-    """The rows of a Parquet file as objects."""
+def table_blocks(path: Path, *, skip: int = 0, groups: range | None = None, number: int = 0) -> Iterator[Block]:
+    """The rows of a Parquet file as objects: all, or those of the row groups `groups`, before which lie `number`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def rows() -> Iterator[tuple[int, Any]]:
-        number = 0
+    def rows(number: int) -> Iterator[tuple[int, Any]]:
         with pq.ParquetFile(path) as file:
-            batches = file.iter_batches(batch_size=BLOCK_RECORDS)
+            batches = file.iter_batches(batch_size=BLOCK_RECORDS, row_groups=None if groups is None else list(groups))
             while True:
                 try:
                     batch = next(batches, None)
@@ -196,7 +195,7 @@ def table_blocks(path: Path, *, skip: int = 0) -> Iterator[Block]:
                     number += 1
                     yield number, row
 
-    return _blocks(rows(), skip)
+    return _blocks(rows(number), skip)
 
 
 def _objects(batch: Any) -> list[Any]:

@@ -50,7 +50,7 @@ def read(
     folder, paths = files.find(location)
     state: dict[str, Any] = dict((since or {}).get("files", {}))
     options = Options(licence, max_line_bytes, variables)
-    jobs = list(_jobs(folder, paths, state, alone=len(paths) == 1 and Path(location).expanduser() == paths[0]))
+    jobs = list(jobs_of(folder, paths, state, alone=len(paths) == 1 and Path(location).expanduser() == paths[0]))
     turned_away = [job.reject for job in jobs if isinstance(job, TurnedAway)]
     if len(turned_away) == len(jobs) and not state:
         why = f" ({turned_away[0].location}: {turned_away[0].detail})" if turned_away else ""
@@ -108,7 +108,7 @@ class TurnedAway:
         return {**self.stamp, "digest": "", "at": 0, "number": 0, "done": not self.again}
 
 
-def _jobs(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone: bool) -> Iterator[Job | TurnedAway]:
+def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone: bool) -> Iterator[Job | TurnedAway]:
     """What there is to do per file. One that cannot be read is turned away, or an error where it was named itself."""
     for path in paths:
         name = readable(path.relative_to(folder).as_posix())
@@ -203,11 +203,11 @@ def _read(jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options)
             continue
         origin = Origin("datasets", readable(job.path), job.name, options.licence or licence_of(job.path))
         reader = RecordReader(origin, variables_in(job.container.sample), options.variables or {})
-        for block in _blocks(job, options, reader):
+        for block in blocks_of(job, options, reader):
             if isinstance(block, Reject):
                 yield block
                 continue
-            yield from _records(reader, block)
+            yield from records_of(reader, block)
             unmarked += sum(len(record) if type(record) is bytes else 1_000 for _, record in block.records)
             job.at, job.number = block.at, block.number
             state[job.name] = job.state(done=False)
@@ -218,7 +218,7 @@ def _read(jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options)
     yield Mark({"files": dict(state)})
 
 
-def _blocks(job: Job, options: Options, reader: RecordReader) -> Iterator[Block | Reject]:
+def blocks_of(job: Job, options: Options, reader: RecordReader) -> Iterator[Block | Reject]:
     """The blocks of the file from where it was left; a file that breaks off ends with a reject."""
     container, limit = job.container, options.max_line_bytes
     try:
@@ -262,7 +262,7 @@ def _forward(file: Any, offset: int) -> None:
         offset -= skipped
 
 
-def _records(reader: RecordReader, block: Block) -> Iterator[Record]:
+def records_of(reader: RecordReader, block: Block) -> Iterator[Record]:
     parse, read_one = containers.parse, reader.read
     for number, record in block.records:
         try:

@@ -226,7 +226,7 @@ def _text(body: bytes, compression: str | None, start: int, known: Known) -> Con
     if objects and len(objects) * 2 >= len(lines) - 1:
         return Container("lines", compression, start, sample=tuple(objects[:64]))
     try:
-        header = lines[0].decode()
+        header = lines[0].decode().removesuffix("\r")
     except UnicodeDecodeError:
         header = "\0"
     if header.isprintable() or "\t" in header:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -29,6 +29,12 @@ class DuplicateGroup:
 
 class Duplicates(Noun):
     """Removal of duplicates."""
+
+    def reject_duplicates(self, groups: Sequence[DuplicateGroup], why: str = "duplicate") -> None:
+        """Reject all but the best of each group, in one transaction; the reason is "WHY of ID"."""
+        if groups:
+            with self._database.write() as connection:
+                _reject(connection, groups, next_revision(connection), why)
 
     def deduplicate(self, strategy: Strategy = "content", dry_run: bool = False) -> list[DuplicateGroup]:
         """Reject all but the best of each group of duplicates among examples that are not rejected.
@@ -87,14 +93,14 @@ def _rank(row: Row[Any]) -> tuple[Any, ...]:
     return (-row.quality_score, not reviewed, -row.length, row.id)
 
 
-def _reject(connection: Connection, groups: list[DuplicateGroup], revision: int) -> None:
+def _reject(connection: Connection, groups: Sequence[DuplicateGroup], revision: int, why: str = "duplicate") -> None:
     now = time.time()
-    losers = [(id, f"duplicate of {group.kept}") for group in groups for id in group.rejected]
+    losers = [(id, f"{why} of {group.kept}") for group in groups for id in group.rejected]
     statement = (
         update(training_examples)
         .where(training_examples.c.id == bindparam("key"))
         .values(state="rejected", reason=bindparam("why"), revision=revision, updated_at=now)
     )
     connection.execute(statement, [{"key": id, "why": reason} for id, reason in losers])
-    entry = {"rule": "duplicate", "outcome": "reject", "measure": None, "created_at": now}
+    entry = {"rule": why.replace("-", "_"), "outcome": "reject", "measure": None, "created_at": now}
     connection.execute(insert(validation_log), [{**entry, "example_id": id, "reason": why} for id, why in losers])

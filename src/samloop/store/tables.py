@@ -20,10 +20,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.schema import SchemaItem
 
-SCHEMA: Final = "0001"
+SCHEMA: Final = "0002"
 """The newest migration. Migrations are numbered, so that a larger number means a newer samloop."""
 
 metadata = MetaData(
@@ -109,6 +110,16 @@ validation_log = _numbered(
     Column("reason", Text),
     Column("created_at", Double, nullable=False),
     Index(None, "example_id"),
+)
+
+near_pairs = _numbered(
+    "near_pairs",
+    Column("example_id", String, nullable=False),
+    # The earlier of the two. No foreign keys: a pair is of no use, and does no harm, once one of them is gone.
+    Column("match_id", String, nullable=False),
+    Column("part", String, nullable=False),
+    UniqueConstraint("example_id", "match_id"),
+    Index(None, "match_id"),
 )
 
 export_history = _numbered(

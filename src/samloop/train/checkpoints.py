@@ -31,8 +31,9 @@ class Progress:
 
     Attributes:
         step: optimiser steps taken.
-        loss: mean of recent_losses.
-        first_loss, recent_losses: nats per trained token, of the first step and of the latest ones.
+        loss: nats per trained token over the steps in `recent`.
+        first_loss: nats per token of the untrained adapter, on the validation examples or in the first step.
+        recent: nats and weight of the latest steps.
         validation_loss: the latest, in nats per token; None before the first.
         best_loss, best_step: the lowest validation loss and when it was.
         waited: validations since the best.
@@ -44,7 +45,7 @@ class Progress:
     step: int = 0
     loss: float | None = None
     first_loss: float | None = None
-    recent_losses: list[float] = field(default_factory=list)
+    recent: list[tuple[float, float]] = field(default_factory=list)
     validation_loss: float | None = None
     best_loss: float | None = None
     best_step: int = 0

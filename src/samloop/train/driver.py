@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
@@ -35,11 +34,11 @@ VALIDATION_EXAMPLES: Final = 256
 about a hundredth of a nat, and a validation stays cheap beside the fifty steps between two."""
 
 WINDOW_STEPS: Final = 10
-"""Steps whose mean loss is reported and watched."""
+"""Steps whose mean loss per token is reported and watched."""
 
 DIVERGED_NATS: Final = 3.0
-"""A run is given up when its mean loss lies this far above that of its first step: the model has become twenty times
-more perplexed than it was untrained, and no schedule brings that back."""
+"""A run is given up when its mean loss lies this far above the untrained one (on the validation examples, or in the
+first step where there are none): the model is twenty times more perplexed, and no schedule brings that back."""
 
 OnMetric = Callable[[dict[str, Any]], None]
 
@@ -158,7 +157,7 @@ class _Run:
         progress.step += 1
         progress.trained_tokens += sum(batch.tokens for batch in group)
         progress.seconds += time.perf_counter() - started
-        self._watch(loss)
+        self._watch(loss, denominator)
         return grad_norm
 
     def _group(self, step: int) -> list[Batch]:
@@ -173,13 +172,17 @@ class _Run:
         size = self.job.accumulation_steps
         return [self.train.batch(indices, self.pad_id) for indices in self.order[1][at * size : (at + 1) * size]]
 
-    def _watch(self, loss: float) -> None:
-        """Take the loss of a step into account; give up when training has diverged."""
+    def _watch(self, loss: float, weight: float) -> None:
+        """Take the loss of a step into account; give up when training has diverged.
+
+        The mean is over tokens, as that of validation is: batches are of equal length, and a step of one-word answers
+        has neither the loss nor the tokens of a step of long ones.
+        """
         progress = self.progress
-        progress.recent_losses = [*progress.recent_losses, loss][-WINDOW_STEPS:]
-        progress.loss = fmean(progress.recent_losses)
+        progress.recent = [*progress.recent, (loss * weight, weight)][-WINDOW_STEPS:]
+        progress.loss = sum(nats for nats, _ in progress.recent) / sum(weight for _, weight in progress.recent)
         if progress.first_loss is None:
-            progress.first_loss = loss
+            progress.first_loss = loss if progress.validation_loss is None else progress.validation_loss
         elif progress.loss > progress.first_loss + DIVERGED_NATS:
             raise self._failure(f"the loss rose from {progress.first_loss:.2f} to {progress.loss:.2f} nats per token")
 

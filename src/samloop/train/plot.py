@@ -34,7 +34,9 @@ def plot_loss(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if train:
-        axes.plot(*zip(*train, strict=True), color=TRAIN_COLOUR, linewidth=1.8, label="training (mean of last steps)")
+        axes.plot(
+            *zip(*train, strict=True), color=TRAIN_COLOUR, linewidth=1.8, label="training (mean of the last 10 steps)"
+        )
     if valid:
         axes.plot(
             *zip(*valid, strict=True), color=VALIDATION_COLOUR, linewidth=1.8, marker="o", ms=4, label="validation"

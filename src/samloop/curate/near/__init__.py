@@ -1,0 +1,1 @@
+"""Near-duplicates: texts → sets of shingles → sketches → candidate pairs → what an exact comparison confirms."""

@@ -1,0 +1,61 @@
+"""Which shingles belong to a template: those in more texts than near-duplicates would explain.
+
+"Is this a piece of news regarding world politics, sports …?" stands in two hundred examples that have nothing else in
+common. Its shingles are counted, and where they are in more than `TEMPLATE_TEXTS` texts they are left out of sketches
+and must not carry a comparison.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from samloop.curate.near.shingles import Hashes, Sets
+
+TEMPLATE_TEXTS: Final = 40
+"""A shingle in more texts than this is a template's. See benchmarks/curation/near_quality.py for the sweep."""
+
+SLOTS_PER_SHINGLE: Final = 4
+MAX_SLOTS: Final = 2**27
+"""Counters at most: 128 MiB. A billion different shingles then add about seven to each count."""
+
+
+def slots_for(shingles: int) -> int:
+    """A power of two of counters for about so many shingles."""
+    wanted = max(shingles * SLOTS_PER_SHINGLE, 2**12)
+    return min(1 << (wanted - 1).bit_length(), MAX_SLOTS)
+
+
+class Frequencies:
+    """In how many texts each shingle occurs, up to 255, in a table of counters that shingles share by hash.
+
+    A count is never too low; two shingles in one counter make it too high, which only strips one more of them.
+    """
+
+    def __init__(self, table: npt.NDArray[np.uint8], above: int = TEMPLATE_TEXTS) -> None:
+        self.table = table
+        self.above = above
+        self._mask = np.uint64(len(table) - 1)
+
+    def add(self, sets: Sets) -> None:
+        """Count the texts of `sets`."""
+        slots, counts = np.unique(sets.hashes & self._mask, return_counts=True)
+        at = slots.astype(np.int64)
+        self.table[at] = np.minimum(self.table[at].astype(np.int64) + counts, 255).astype(np.uint8)
+
+    def common(self, sets: Sets) -> npt.NDArray[np.bool_]:
+        """Whether each shingle of `sets` belongs to a template."""
+        return self.table[(sets.hashes & self._mask).astype(np.int64)] > self.above
+
+    def stripped(self, sets: Sets) -> Sets:
+        """`sets` without templates; a text that is nothing but template keeps all it has."""
+        keep = ~self.common(sets)
+        left = np.add.reduceat(np.append(keep, False).astype(np.int64), np.minimum(sets.starts[:-1], len(keep)))
+        bare = (left == 0) | (sets.sizes == 0)
+        return sets.only(keep | np.repeat(bare, sets.sizes)) if len(sets) else sets
+
+    def rare(self, hashes: Hashes) -> Hashes:
+        """The shingles among `hashes` that belong to no template."""
+        return hashes[self.table[(hashes & self._mask).astype(np.int64)] <= self.above]

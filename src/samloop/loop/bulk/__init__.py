@@ -1,0 +1,1 @@
+"""The parts of curation in bulk; `samloop.loop.curate` tells the story."""

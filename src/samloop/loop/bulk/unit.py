@@ -1,0 +1,270 @@
+"""One unit of work: some portions of the input in, one folder with what came of them out.
+
+A unit is named by its content and the settings, and its folder is there when it is whole and not before. So it does
+not matter which process on which machine judges it, in which order, or how often one is killed: the folder that is
+there in the end holds the same bytes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import orjson
+import xxhash
+
+import samloop
+from samloop.curate.engine import Curator
+from samloop.example import STATES, Example, to_json
+from samloop.files import whole_folder, write_json
+from samloop.loop.bulk.shards import Format, ShardWriter
+from samloop.protocols import Reject
+from samloop.recipe import Curate
+from samloop.sources import portions
+from samloop.sources.portions import Portion
+from samloop.text.tokens import Tokenizer
+
+LAYOUT: Final = 1
+"""Raised when what a unit leaves behind changes, so that an older one is not taken for whole."""
+
+BATCH_EXAMPLES: Final = 2_048
+BATCH_CHARACTERS: Final = 2**22
+"""Examples are judged in batches of at most this; larger ones are no faster and take more memory."""
+
+SAMPLE: Final = 128
+"""Accepted examples per unit whose tokens are counted: to count them all would take as long as judging them."""
+
+ROWS: Final = np.dtype(
+    [
+        ("high", "<u8"),
+        ("low", "<u8"),
+        ("portion", "<u4"),
+        ("characters", "<u4"),
+        ("score", "<f4"),
+        ("reason", "<u2"),
+        ("state", "u1"),
+    ]
+)
+"""What is noted of each judged example, in order: content hash, portion of the unit, length, score, code of the
+reason (0: none) and place of the state in `STATES`."""
+
+ROWS_FILE: Final = "rows.bin"
+LISTED_FILE: Final = "listed.jsonl"
+MANIFEST_FILE: Final = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides what becomes of a record, beside the record itself.
+
+    Attributes:
+        variables: what to put for template variables.
+        base: the folder of the model whose tokenizer counts tokens.
+        base_name: what the report calls it.
+    """
+
+    curate: Curate
+    format: Format
+    max_line_bytes: int
+    variables: Mapping[str, str]
+    base: str
+    base_name: str
+
+    @property
+    def digest(self) -> str:
+        """128-bit xxh3 of the settings and of the code's version, 32 hex digits."""
+        told = [self.curate.model_dump(mode="json"), self.format, self.max_line_bytes, dict(self.variables)]
+        return xxhash.xxh3_128_hexdigest(to_json([LAYOUT, samloop.__version__, self.base_name, *told]).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Some portions, next to each other in the input; `name` is a digest of their content and of the settings."""
+
+    name: str
+    portions: tuple[Portion, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of input."""
+        return sum(portion.size for portion in self.portions)
+
+
+def judge(unit: Unit, settings: Settings, folder: Path) -> None:
+    """Judge `unit`, and leave what came of it in a folder of its name in `folder`; nothing is done if it is there.
+
+    Raises:
+        SourceError: a file is not what it was when it was cut.
+        PluginError: a rule failed.
+    """
+    target = folder / unit.name
+    if (target / MANIFEST_FILE).exists():
+        return
+    with whole_folder(target) as beside, ExitStack() as stack:
+        judging = _Judging(unit, settings, beside, stack)
+        judging.run()
+        stack.close()
+        write_json(beside / MANIFEST_FILE, judging.manifest())
+
+
+@lru_cache(maxsize=1)
+def _curator(text: str) -> Curator:
+    return Curator(Curate.model_validate_json(text))
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(folder: str) -> Tokenizer:
+    return Tokenizer.load(Path(folder))
+
+
+@dataclass(slots=True)
+class _Judging:
+    unit: Unit
+    settings: Settings
+    folder: Path
+    stack: ExitStack
+    turned_away: list[Counter[str]] = field(init=False)
+    redacted: list[Counter[str]] = field(init=False)
+    reasons: dict[str | None, int] = field(default_factory=lambda: {None: 0})
+    sample: list[tuple[int, int, list[str]]] = field(default_factory=list)
+    written: Counter[str] = field(default_factory=Counter)
+    count: int = 0
+    _writers: dict[str, ShardWriter] = field(default_factory=dict)
+    _rows: BinaryIO = field(init=False)
+    _listed: BinaryIO = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turned_away = [Counter() for _ in self.unit.portions]
+        self.redacted = [Counter() for _ in self.unit.portions]
+        self._rows = self.stack.enter_context((self.folder / ROWS_FILE).open("wb"))
+        self._listed = self.stack.enter_context((self.folder / LISTED_FILE).open("wb"))
+
+    def run(self) -> None:
+        curator = _curator(self.settings.curate.model_dump_json())
+        for at in range(len(self.unit.portions)):
+            for examples in self._batches(at):
+                curated = curator.curate(examples)
+                self.redacted[at].update(curated.redacted)
+                self._take(at, curated.rows)
+
+    def _batches(self, at: int) -> Iterator[list[Example]]:
+        examples: list[Example] = []
+        characters, settings = 0, self.settings
+        for record in portions.read(
+            self.unit.portions[at], max_line_bytes=settings.max_line_bytes, variables=settings.variables
+        ):
+            if isinstance(record, Reject):
+                self.turned_away[at][record.reason] += 1
+                self._list(None, record.location, record.line, record.id, record.reason, record.detail)
+                continue
+            examples.append(record)
+            characters += len(record.input_text) + len(record.output_text)
+            if record.conversation_history:
+                characters += sum(len(turn["content"]) for turn in record.conversation_history)
+            if len(examples) >= BATCH_EXAMPLES or characters >= BATCH_CHARACTERS:
+                yield examples
+                examples, characters = [], 0
+        if examples:
+            yield examples
+
+    def _take(self, at: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Note every row, write those that are not rejected, list those that are not accepted."""
+        location, codes = self.unit.portions[at].location, []
+        for number, row in enumerate(rows, self.count):
+            codes.append(self.reasons.setdefault(row["reason"], len(self.reasons)))
+            if row["state"] != "accepted":
+                identity = row["source_id"] or row["id"]
+                self._list(number, location, None, identity, row["reason"], row["state"])
+        noted = np.empty(len(rows), dtype=ROWS)
+        hashes = np.frombuffer(bytes.fromhex("".join(row["content_hash"] for row in rows)), dtype=">u8").reshape(
+            -1, 2
+        )
+        noted["high"], noted["low"] = hashes[:, 0], hashes[:, 1]
+        noted["portion"], noted["reason"] = at, codes
+        lengths = np.fromiter(map(_characters, rows), dtype=np.int64, count=len(rows))
+        noted["characters"] = np.minimum(lengths, 2**32 - 1)
+        noted["score"] = [row["quality_score"] for row in rows]
+        noted["state"] = [STATES.index(row["state"]) for row in rows]
+        self._rows.write(noted.tobytes())
+        self._sample(noted, rows)
+        for state in ("accepted", "review"):
+            if some := [row for row in rows if row["state"] == state]:
+                self._writer(state).add(some)
+                self.written[state] += len(some)
+        self.count += len(rows)
+
+    def _writer(self, state: str) -> ShardWriter:
+        if state not in self._writers:
+            writer = ShardWriter(self.folder / f"{state}.{self.settings.format}", self.settings.format)
+            self._writers[state] = self.stack.enter_context(writer)
+        return self._writers[state]
+
+    def _sample(self, noted: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the tokens of the accepted examples whose hashes are the smallest: a draw that nothing else moves."""
+        accepted = np.flatnonzero(noted["state"] == STATES.index("accepted"))
+        for i in accepted[np.argsort(noted["low"][accepted], kind="stable")[:SAMPLE]].tolist():
+            entry = (-int(noted["low"][i]), self.count + i)
+            if len(self.sample) < SAMPLE:
+                heapq.heappush(self.sample, (*entry, _texts(rows[i])))
+            elif entry > self.sample[0][:2]:
+                heapq.heapreplace(self.sample, (*entry, _texts(rows[i])))
+
+    def _tokens(self) -> list[int]:
+        if not self.sample:
+            return []
+        tokenizer = _tokenizer(self.settings.base)
+        ordered = sorted(self.sample, key=lambda entry: entry[1])
+        return [sum(len(tokenizer.encode(text)) for text in texts) for _, _, texts in ordered]
+
+    def _list(
+        self, at: int | None, location: str, line: int | None, id: str | None, reason: str, detail: str
+    ) -> None:
+        entry = {"location": location, "line": line, "id": id, "reason": reason, "detail": detail}
+        self._listed.write(orjson.dumps({"at": at, **entry}, option=orjson.OPT_APPEND_NEWLINE))
+
+    def manifest(self) -> dict[str, Any]:
+        """What the end of the run needs to know, beside what is noted of each row."""
+        return {
+            "rows": self.count,
+            "locations": [portion.location for portion in self.unit.portions],
+            "turned_away": _plain(self.turned_away),
+            "redacted": _plain(self.redacted),
+            "reasons": list(self.reasons),
+            "written": dict(sorted(self.written.items())),
+            "tokens": self._tokens(),
+        }
+
+
+def _plain(counters: Sequence[Counter[str]]) -> list[dict[str, int]]:
+    return [dict(sorted(counter.items())) for counter in counters]
+
+
+def _texts(row: Mapping[str, Any]) -> list[str]:
+    names = ("system_prompt", "context", "input_text", "output_text", "rejected_output")
+    texts = [row[name] for name in names if row[name]]
+    if row["conversation_history"] != "[]":
+        texts += [turn["content"] for turn in orjson.loads(row["conversation_history"])]
+    return texts
+
+
+def _characters(row: Mapping[str, Any]) -> int:
+    total = len(row["input_text"]) + len(row["output_text"])
+    for name in ("system_prompt", "context", "rejected_output"):
+        if row[name]:
+            total += len(row[name])
+    if row["conversation_history"] != "[]":
+        total += sum(len(turn["content"]) for turn in orjson.loads(row["conversation_history"]))
+    return total
+
+
+def rows_of(folder: Path) -> np.ndarray:
+    """What is noted of the rows of the unit in `folder`, one entry of `ROWS` each, mapped and not loaded."""
+    path = folder / ROWS_FILE
+    return np.memmap(path, dtype=ROWS, mode="r") if path.stat().st_size else np.empty(0, dtype=ROWS)
