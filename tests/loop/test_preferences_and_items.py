@@ -14,6 +14,7 @@ from samloop.errors import RecipeError
 from samloop.home import Home
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
+from samloop.loop.curate import curate
 from samloop.loop.explain import explained
 from samloop.loop.items import evaluation_items
 from samloop.loop.validate import validate
@@ -98,3 +99,14 @@ def test_a_name_that_brings_no_items_is_refused_in_words(opened: Any, tmp_path: 
         path.write_text(content)
     with pytest.raises(RecipeError, match=r"items\.jsonl"):
         evaluation_items(opened(decontaminate=[str(path)]))
+
+
+def test_bulk_curation_keeps_items_out_as_well(tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text(json.dumps({"question": ASKED}) + "\n")
+    data = tmp_path / "data.jsonl"
+    records = [{"instruction": f"Question: {ASKED}", "output": NO}, {"instruction": "What is a lock?", "output": YES}]
+    data.write_text("".join(json.dumps(record) + "\n" for record in records))
+    recipe = Recipe.parse({"curate": {"decontaminate": [str(tmp_path / "items.jsonl")]}})
+    report = curate(recipe, [str(data)], tmp_path / "out", workers=1)
+    assert report["sources"][0]["reasons"] == {"contains an evaluation item": 1}
+    assert report["totals"]["added"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +25,16 @@ def evaluation_items(context: Context) -> dict[str, tuple[str, ...]]:
     Raises:
         RecipeError: a name is neither such a suite nor a file, or a line of the file asks nothing.
     """
-    return {
-        name: _routing() if name == "routing" else _of_file(name, absolute(name, context.folder))
-        for name in context.recipe.curate.decontaminate
-    }
+    return items_named(context.recipe.curate.decontaminate, context.folder)
+
+
+def items_named(names: Sequence[str], start: Path | None = None) -> dict[str, tuple[str, ...]]:
+    """The questions of the suites and files of these names; relative paths begin at `start`, else where one stands.
+
+    Raises:
+        RecipeError: as `evaluation_items`.
+    """
+    return {name: _routing() if name == "routing" else _of_file(name, absolute(name, start)) for name in names}
 
 
 @cache

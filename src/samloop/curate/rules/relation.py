@@ -43,6 +43,7 @@ _OTHER_LANGUAGE: Final = (
 _PERSONAL: Final = (
     r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
     r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
+    r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
     r"|\bwho (?:built|made|created|trained|developed|owns)\b"
 )
 _LISTED: Final = r"(?:(?:^|\s)(?:[0-9]{1,2}[.):]|[-*•]) ?[^\n]*){3}"
