@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samloop.curate.measure import equals, finding, head, matches
+from samloop.curate.measure import characters, equals, finding, head, matches
 from samloop.curate.preference import OPPOSITE
 from samloop.curate.words import keys, words
 from samloop.example import content_hash
@@ -107,7 +108,10 @@ def prompt_mismatch(batch: pa.RecordBatch, *, answered: int = 12, taken_up: int 
     a pair teaches to tell topics apart and not answers. Lists and answers of four lines and more are left
     alone, and a rejected answer that is only bad stays: what it misunderstood, it names.
     """
-    pairs = np.flatnonzero(equals(batch.column("format"), ["dpo"]))
+    able = equals(batch.column("format"), ["dpo"])
+    for name in ("output_text", "rejected_output"):
+        able &= ~matches(batch.column(name), f"{_LISTED}|{_FOUR_LINES}", able)
+    pairs = np.flatnonzero(able)
     stray = np.zeros(batch.num_rows)
     if not len(pairs):
         return finding(stray > 0, stray)
@@ -122,8 +126,6 @@ def prompt_mismatch(batch: pa.RecordBatch, *, answered: int = 12, taken_up: int 
     fits_chosen, fits_rejected = _in_common(prompt, chosen, n), _in_common(prompt, rejected, n)
     able = (np.minimum(size_chosen, size_rejected) >= answered) & (_in_common(chosen, rejected, n) == 0)
     able &= _comparable(part)
-    for name in ("output_text", "rejected_output"):
-        able &= ~matches(part.column(name), f"{_LISTED}|{_FOUR_LINES}", able)
     found = np.where(able & (fits_rejected == 0) & (fits_chosen >= taken_up), size_rejected, 0)
     found = np.where(able & (fits_chosen == 0) & (fits_rejected >= taken_up), size_chosen, found)
     stray[pairs] = found
@@ -136,20 +138,26 @@ def contradictory_pair(batch: pa.RecordBatch) -> Finding:
     Measure: how many such opposites. Both are rejected, since nothing tells which of them holds; those that are
     stored already are looked up when a batch is collected.
     """
-    pairs = np.flatnonzero(equals(batch.column("format"), ["dpo"]))
+    dpo = np.flatnonzero(equals(batch.column("format"), ["dpo"]))
     measure = np.zeros(batch.num_rows)
-    if len(pairs) < 2:
+    if len(dpo) < 2:
         return finding(measure > 0, measure)
+    # An opposite has as many characters in both answers, whichever is which: few rows are left to be hashed.
+    columns = (batch.column(name).take(pa.array(dpo)) for name in ("output_text", "rejected_output"))
+    both = np.sort([_lengths(column) for column in columns], axis=0)
+    _, kind, count = np.unique(both[0] << 32 | both[1], return_inverse=True, return_counts=True)
+    pairs = dpo[count[kind] > 1]
     rows = batch.take(pa.array(pairs)).to_pylist()
-    ways = [
-        [_way(row, *order) for row in rows]
-        for order in (("output_text", "rejected_output"), ("rejected_output", "output_text"))
-    ]
-    counted: dict[str, int] = {}
-    for way in ways[0]:
-        counted[way] = counted.get(way, 0) + 1
-    measure[pairs] = [counted.get(back, 0) if back != there else 0 for there, back in zip(*ways, strict=True)]
+    ways = [_way(row, "output_text", "rejected_output") for row in rows]
+    opposites = [_way(row, "rejected_output", "output_text") for row in rows]
+    counted = Counter(ways)
+    measure[pairs] = [counted[back] if back != there else 0 for there, back in zip(ways, opposites, strict=True)]
     return finding(measure > 0, measure)
+
+
+def _lengths(column: pa.Array) -> np.ndarray:
+    """Characters of each text without blanks, as spacing makes no difference."""
+    return characters(pc.replace_substring_regex(column, r"[\s\p{Z}]+", "")).astype(np.int64)
 
 
 def _way(row: Mapping[str, Any], chosen: str, rejected: str) -> str:
