@@ -12,23 +12,26 @@ from samloop.example import Example
 Corruption = Callable[[Example, Sequence[Example], random.Random], Example | None]
 
 FOREIGN = {
-    "de": "Das Wetter war in dieser Woche sehr schlecht, und deshalb sind wir nicht ans Meer gefahren. Wir haben das "
-    "Haus aufgeräumt und ein Buch gelesen. Am Ende kam die Sonne noch heraus, aber da war es schon Abend.",
-    "fr": "La semaine dernière il faisait très mauvais, et nous ne sommes donc pas allés à la mer. Nous avons rangé la "
-    "maison et lu un livre. À la fin le soleil est revenu, mais c'était déjà le soir.",
-    "es": "La semana pasada hizo muy mal tiempo y por eso no fuimos al mar. Ordenamos la casa y leímos un libro. Al "
-    "final salió el sol, pero ya era de noche cuando nos dimos cuenta.",
-    "it": "La settimana scorsa il tempo era molto brutto e quindi non siamo andati al mare. Abbiamo riordinato la casa "
-    "e letto un libro. Alla fine è uscito il sole, ma ormai era sera.",
-    "pt": "Na semana passada o tempo estava muito ruim e por isso não fomos à praia. Arrumamos a casa e lemos um livro. "
-    "No fim o sol saiu, mas já era noite quando percebemos.",
-    "nl": "Het weer was deze week heel slecht en daarom zijn we niet naar de zee gegaan. We hebben het huis opgeruimd "
-    "en een boek gelezen. Aan het einde kwam de zon nog, maar toen was het al avond.",
-    "ru": "На прошлой неделе была очень плохая погода, и поэтому мы не поехали на море. Мы убрали дом и читали книгу. "
-    "В конце вышло солнце, но был уже вечер.",
+    "de": "Das Wetter war in dieser Woche sehr schlecht, und deshalb sind wir nicht ans Meer gefahren. Wir "
+    "haben das Haus aufgeräumt und ein Buch gelesen. Am Ende kam die Sonne noch heraus, aber da war "
+    "es schon Abend.",
+    "fr": "La semaine dernière il faisait très mauvais, et nous ne sommes donc pas allés à la mer. Nous "
+    "avons rangé la maison et lu un livre. À la fin le soleil est revenu, mais c'était déjà le soir.",
+    "es": "La semana pasada hizo muy mal tiempo y por eso no fuimos al mar. Ordenamos la casa y leímos un "
+    "libro. Al final salió el sol, pero ya era de noche cuando nos dimos cuenta.",
+    "it": "La settimana scorsa il tempo era molto brutto e quindi non siamo andati al mare. Abbiamo "
+    "riordinato la casa e letto un libro. Alla fine è uscito il sole, ma ormai era sera.",
+    "pt": "Na semana passada o tempo estava muito ruim e por isso não fomos à praia. Arrumamos a casa e "
+    "lemos um livro. No fim o sol saiu, mas já era noite quando percebemos.",
+    "nl": "Het weer was deze week heel slecht en daarom zijn we niet naar de zee gegaan. We hebben het "
+    "huis opgeruimd en een boek gelezen. Aan het einde kwam de zon nog, maar toen was het al avond.",
+    "ru": "На прошлой неделе была очень плохая погода, и поэтому мы не поехали на море. Мы убрали дом и "
+    "читали книгу. В конце вышло солнце, но был уже вечер.",
     "zh": "上个星期天气很不好，所以我们没有去海边。我们打扫了房子，还看了一本书。最后太阳出来了，但是已经是晚上了。",
-    "ja": "先週は天気がとても悪かったので、海には行きませんでした。家を片付けて、本を読みました。最後に太陽が出ましたが、もう夕方でした。",
-    "ar": "كان الطقس سيئا جدا في الأسبوع الماضي ولذلك لم نذهب إلى البحر. رتبنا البيت وقرأنا كتابا. وفي النهاية ظهرت الشمس لكن المساء كان قد حل.",
+    "ja": "先週は天気がとても悪かったので、海には行きませんでした。家を片付けて、本を読みました。最後に太陽"
+    "が出ましたが、もう夕方でした。",
+    "ar": "كان الطقس سيئا جدا في الأسبوع الماضي ولذلك لم نذهب إلى البحر. رتبنا البيت وقرأنا كتابا. وفي "
+    "النهاية ظهرت الشمس لكن المساء كان قد حل.",
 }
 """A few plain sentences per language, written for this benchmark."""
 
@@ -49,7 +52,7 @@ def truncated(example: Example, _: Sequence[Example], rng: random.Random) -> Exa
 
 
 def shuffled(example: Example, _: Sequence[Example], rng: random.Random) -> Example | None:
-    """The turns of a conversation, with their roles, in another order; the last two are taken as question and answer."""
+    """The turns of a conversation, with their roles, in another order; the last two become question and answer."""
     turns = [*example.conversation_history, {"role": "user", "content": example.input_text}]
     turns.append({"role": "assistant", "content": example.output_text})
     if sum(turn["role"] != "system" for turn in turns) < 4:

@@ -2,9 +2,9 @@
 
     python benchmarks/curation/score_auroc.py [--examples 1500]
 
-Every set's originals stand against each corruption of the same examples. "score" is the quality score alone; "verdict"
-orders by state first (rejected, review, accepted) and by score within it, which is what selection goes by. 0.5 is chance,
-ties count half. Needs the public sets of ../shared/data (or SAMLOOP_DATA).
+Every set's originals stand against each corruption of the same examples. "score" is the quality score alone;
+"verdict" orders by state first (rejected, review, accepted) and by score within it, which is what selection goes by.
+0.5 is chance, ties count half. Needs the public sets of ../shared/data (or SAMLOOP_DATA).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import machine, publish, table
 from corruptions import CORRUPTIONS
 from realsets import DATA, SETS, examples
 
+from common import machine, publish, table
 from samloop.curate.engine import Curator
 from samloop.example import Example
 from samloop.recipe import Curate
