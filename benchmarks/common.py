@@ -57,9 +57,9 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def publish(name: str, text: str, folder: str = "") -> None:
-    """Print `text` and keep it in benchmarks/FOLDER/results/NAME.txt."""
+def publish(name: str, text: str, folder: Path | None = None) -> None:
+    """Print `text` and keep it in NAME.txt in `folder`, benchmarks/results by default."""
     print(text)
-    place = ROOT / "benchmarks" / folder / "results"
-    place.mkdir(exist_ok=True)
-    (place / f"{name}.txt").write_text(text + "\n", encoding="utf-8")
+    folder = folder or ROOT / "benchmarks" / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.txt").write_text(text + "\n", encoding="utf-8")

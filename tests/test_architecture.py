@@ -59,6 +59,7 @@ PUBLIC = {
     "TrainingError",
     "UsageError",
     "collect",
+    "curate",
     "decide",
     "evaluate",
     "open_context",

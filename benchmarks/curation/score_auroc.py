@@ -89,7 +89,7 @@ def main() -> None:
     alarms += [(rule, *(f"{fired[name][rule] / max(totals[name], 1):.1%}" for name in sets)) for rule in rules]
     parts = [machine("numpy", "pyarrow"), table(rows), "What fires most on the spoilt ones:\n" + table(seen)]
     parts.append("What fires on the originals:\n" + table(alarms))
-    publish("score_auroc", "\n\n".join(parts), folder="curation")
+    publish("score_auroc", "\n\n".join(parts), folder=Path(__file__).parent / "results")
 
 
 if __name__ == "__main__":

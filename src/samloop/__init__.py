@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from samloop.home import Home
     from samloop.loop.collect import collect
     from samloop.loop.context import Context, open_context
+    from samloop.loop.curate import curate
     from samloop.loop.decide import decide
     from samloop.loop.evaluate import evaluate
     from samloop.loop.prepare import prepare
@@ -65,6 +66,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "collect",
+    "curate",
     "decide",
     "evaluate",
     "open_context",
@@ -86,7 +88,7 @@ _ELSEWHERE = {
 }
 """Where the public names stand; errors stand in `samloop.errors`."""
 
-_ROOMS = ("evaluate", "prepare", "train")
+_ROOMS = ("curate", "evaluate", "prepare", "train")
 """Public verbs that share their name with a room of the house."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import random
 import signal
 import socket
@@ -484,4 +483,4 @@ def test_a_bucket_that_does_not_answer_is_one_sentence(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     with pytest.raises(SourceError, match="cannot be read"):
         curate(RECIPE, ["s3://bucket/data.jsonl"], tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == [".work"]  # noqa: PTH208
+    assert not (tmp_path / "out").exists()

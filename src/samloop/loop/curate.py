@@ -76,9 +76,9 @@ def curate(
     """
     started = time.monotonic()
     engines.check(engine)
+    planned = plan(locations, out / WORK / "inputs")
     with _owned(out) as work:
         settings = _settings(recipe, format)
-        planned = plan(locations, work / "inputs")
         run = _Run(out, work, settings, planned, licence, on_progress)
         data = run.finished() if (out / REPORT).exists() else None
         if data is None:

@@ -39,12 +39,13 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
         StoreError: the dataset, or the copy, cannot be written.
     """
     base = resolve_base(context.recipe.train.model)
+    tokenizer = Tokenizer.load(base)  # first, so that a base that cannot be used leaves the store as it is
     # Read before the examples: what comes in meanwhile counts as new for the next dataset.
     revision = context.store.revision()
     follow(context)
     dataset = build(
         context.store.select(admitted(context)),
-        Tokenizer.load(base),
+        tokenizer,
         context.recipe.prepare,
         max_seq_tokens=context.recipe.train.max_seq_tokens,
         system_prompt=context.recipe.sam.system_prompt,

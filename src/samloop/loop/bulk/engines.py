@@ -168,8 +168,8 @@ def _in_time(address: str, connect: Callable[[], Any]) -> None:
 
 def _no_answer(address: str, why: str) -> SamloopError:
     return SamloopError(
-        f"the Ray cluster at {address} does not answer ({why}); check the address and that it runs (ray status), "
-        "or use --engine local"
+        f"the Ray cluster at {address} does not answer ({why}); check the address, that it runs (ray status), and "
+        "RAY_AUTH_TOKEN where it wants a token, or use --engine local"
     )
 
 

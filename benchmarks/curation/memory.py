@@ -1,0 +1,85 @@
+"""How much memory `samloop curate` takes, and how long a gigabyte, at 1, 5 and 20 GB of generated input.
+
+Memory is the sum over the program and its workers of the proportional set size (shared pages count once), sampled
+twice a second; the highest sum is told. The input is generated beside the output and removed afterwards: it takes
+about 1.8 times its size on disk.
+
+    python benchmarks/curation/memory.py [--sizes 1 5 20] [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from generated import write_lines
+
+from common import SAMLOOP, machine, publish, table
+
+LIMIT_GB = 1.5
+SAMPLE_SECONDS = 0.5
+
+
+def watched(command: list[str]) -> tuple[str, int, float]:
+    """Standard output of `command`, the peak of its memory and its children's in bytes, and its seconds."""
+    started, peak = time.perf_counter(), 0
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    whole = psutil.Process(process.pid)
+    while process.poll() is None:
+        total = 0
+        for one in [whole, *_children(whole)]:
+            try:
+                total += one.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        peak = max(peak, total)
+        time.sleep(SAMPLE_SECONDS)
+    if process.returncode:
+        raise SystemExit(f"samloop failed with {process.returncode}")
+    return process.stdout.read() if process.stdout else "", peak, time.perf_counter() - started
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", type=float, nargs="+", default=[1, 5, 20], help="gigabytes")
+    parser.add_argument("--folder", type=Path, default=None, help="where input and output are made")
+    options = parser.parse_args()
+    rows: list[list[object]] = [["input, GB", "examples", "peak memory, GB", "seconds", "seconds per GB"]]
+    for size in options.sizes:
+        folder = Path(tempfile.mkdtemp(dir=options.folder))
+        try:
+            write_lines(folder / "in.jsonl", size * 1000)
+            command = [*SAMLOOP, "--home", str(folder / "home"), "--json", "curate", str(folder / "in.jsonl")]
+            output, peak, seconds = watched([*command, "--out", str(folder / "out")])
+            totals = json.loads(output)["data"]["totals"]
+            assert totals["read"] == sum(totals[n] for n in ("added", "duplicate", "rejected", "review"))
+            rows.append([size, f"{totals['read']:,}", f"{peak / 1e9:.2f}", f"{seconds:.0f}", f"{seconds / size:.0f}"])
+            print(rows[-1], file=sys.stderr, flush=True)
+        finally:
+            shutil.rmtree(folder)
+    publish(
+        "memory",
+        f"{machine('pyarrow', 'orjson')}\n\n{table(rows)}\n\nreach: at most {LIMIT_GB} GB; seconds per GB flat",
+        folder=Path(__file__).parent / "results",
+    )
+
+
+if __name__ == "__main__":
+    main()
