@@ -88,6 +88,10 @@ class Curate(Section):
 
     rubric: str = Field("unified", description="unified, pipeline or distillation")
     reject_below: float = Field(0.3, ge=0, le=1, description="quality score under which an example is rejected")
+    decontaminate: tuple[str, ...] = Field(
+        ("routing",),
+        description="evaluation items that no example may contain: names of suites that bring their own, JSONL files",
+    )
     redact: Redact = Redact()
     rules: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="per rule: enabled = false, or its own options"

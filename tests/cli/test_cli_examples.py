@@ -135,8 +135,13 @@ def test_show_prints_everything_about_one(filled: Any) -> None:
     data = filled("--json", "examples", "show", id[:8]).data
     assert data["id"] == id
     assert data["runs"] == []
+    why = data["explanation"]
+    assert round(sum(term["amount"] for term in why["terms"]), 6) == why["score"] == data["quality_score"]
+    assert why["changed"] == []
+    assert data["quality_tier"] in why["tier_reason"]
     shown = filled("examples", "show", id).out
     assert "── asked ─" in shown
+    assert "── why, by the rubric unified ─" in shown
     assert "a tuple can be a key of a dictionary" in " ".join(shown.split())
     assert filled("--json", "examples", "show", "zzzz").error["code"] == "not_found"
 

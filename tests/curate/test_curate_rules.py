@@ -76,7 +76,7 @@ def test_empty(text: str) -> None:
 
 
 def test_preference_pairs() -> None:
-    same = example(format="dpo", rejected_output=PROSE.upper().replace(" ", "  "))
+    same = example(format="dpo", rejected_output=f"  {PROSE}\n".replace(" ", "  "))
     none = example(format="dpo")
     other = example(format="dpo", rejected_output="No idea.")
     edited = example(format="dpo", rejected_output=PROSE.replace("costly", "dear"))

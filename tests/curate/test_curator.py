@@ -99,12 +99,13 @@ def test_the_log_names_each_flag_and_reject_once_per_example() -> None:
     bad = example(output_text="very good " * 19)
     result = curated(bad, example(), bad)
     assert [(e["rule"], e["outcome"], e["reason"]) for e in result.log] == [
+        ("loop", "flag", "answer ends in a loop"),
         ("repetition", "flag", "answer repeats itself"),
         ("score", "reject", "score below 0.3"),
     ]
     assert {e["example_id"] for e in result.log} == {result.rows[0]["id"]} == {result.rows[2]["id"]}
-    (flag,) = json.loads(result.rows[0]["flags"])
-    assert flag["measure"] == result.log[0]["measure"] > 0.9
+    _, flag = json.loads(result.rows[0]["flags"])
+    assert flag["measure"] == result.log[1]["measure"] > 0.9
 
 
 def test_untrusted_input_cannot_judge_itself() -> None:
@@ -141,7 +142,8 @@ def test_one_value_has_one_placeholder_in_all_fields() -> None:
     assert made["input_text"] == "Who wrote, [REDACTED_EMAIL_2] or [REDACTED_EMAIL]?"
     assert made["output_text"] == "[REDACTED_EMAIL_2] wrote it to [REDACTED_EMAIL_3]"
     assert made["rejected_output"] == "[REDACTED_EMAIL] wrote it to /home/[REDACTED_USER]/x"
-    assert json.loads(made["metadata"]) == {"from": ["[REDACTED_EMAIL_2]"], "n": 3}
+    delta = len(made["output_text"]) - len(made["rejected_output"])
+    assert json.loads(made["metadata"]) == {"from": ["[REDACTED_EMAIL_2]"], "n": 3, "length_delta": delta}
     assert (made["source_id"], made["group_key"]) == ("/home/[REDACTED_USER]/mails", "[REDACTED_EMAIL]")
     assert result.redacted == {"EMAIL": 9, "USER": 1}
     assert "mail.org" not in json.dumps([result.rows, result.log])

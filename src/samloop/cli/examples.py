@@ -61,14 +61,18 @@ def show(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="An id, or its beginning.")],
 ) -> None:
-    """Show one example whole, with what the rules said about it."""
+    """Show one example whole, with its score term by term and what the rules say about it today."""
     session: Session = ctx.obj
+    from samloop.loop.explain import explained
+
     with session.context() as context:
         example = context.store.get_example(id)
+        why = explained(context, example)
         log = context.store.validation_log(example.id)
         runs = context.store.runs_of_example(example.id)
     session.out.result(
-        {**example.to_dict(), "validation_log": log, "runs": runs}, lambda: _show_one(session.out, example, log, runs)
+        {**example.to_dict(), "validation_log": log, "runs": runs, "explanation": why},
+        lambda: _show_one(session.out, example, why, runs),
     )
 
 
@@ -88,6 +92,7 @@ def add(
     """Add one example by hand; it passes the same rules as all others."""
     session: Session = ctx.obj
     from samloop.curate.engine import Curator
+    from samloop.loop.items import evaluation_items
 
     example = Example(
         source="manual",
@@ -98,7 +103,7 @@ def add(
         system_prompt=system,
     )
     with session.context() as context:
-        curated = Curator(context.recipe.curate).curate([example])
+        curated = Curator(context.recipe.curate, items=evaluation_items(context)).curate([example])
         row = {**curated.rows[0], **({"domain": domain} if domain else {})}
         added = context.store.add_batch([row], log=curated.log)
         stored = context.store.get_example(row["id"])
@@ -197,7 +202,7 @@ def _show_list(out: Output, found: list[Example], total: int) -> None:
         out.line(f"{len(found)} of {count(total, 'example')}; --limit shows more.")
 
 
-def _show_one(out: Output, example: Example, log: list[dict[str, Any]], runs: list[dict[str, str]]) -> None:
+def _show_one(out: Output, example: Example, why: dict[str, Any], runs: list[dict[str, str]]) -> None:
     out.pairs(
         {
             "id": example.id,
@@ -227,9 +232,31 @@ def _show_one(out: Output, example: Example, log: list[dict[str, Any]], runs: li
             out.line()
             out.line(f"── {title} ".ljust(78, "─"), style="dim")
             out.line(text)
-    if log:
+    _show_why(out, why)
+
+
+def _show_why(out: Output, why: dict[str, Any]) -> None:
+    out.line()
+    out.line(f"── why, by the rubric {why['rubric']} ".ljust(78, "─"), style="dim")
+    rows = [(term["name"], f"{term['amount']:+.2f}") for term in why["terms"]]
+    out.table(["term", ">points"], [*rows, ("score", figure(why["score"]))])
+    out.line()
+    out.pairs({"tier": f"{why['tier']}: {why['tier_reason']}", "state": f"{why['state']}: {why['state_reason']}"})
+    if why["flags"]:
         out.line()
         out.table(
-            ["rule", "outcome", ">measure", "reason"],
-            [(line["rule"], line["outcome"], figure(line["measure"]), line["reason"]) for line in log],
+            ["rule", "outcome", ">measure", "thresholds", "reason"],
+            [
+                (f["rule"], f["outcome"], figure(f["measure"]), _thresholds(f["options"]), f["reason"])
+                for f in why["flags"]
+            ],
         )
+    if why["changed"]:
+        out.line()
+        out.line(f"Stored otherwise ({', '.join(why['changed'])}): {why['changed_reason']}.")
+
+
+def _thresholds(options: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, (int, float)) else name for name, value in options.items()
+    )

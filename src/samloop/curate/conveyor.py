@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from types import TracebackType
@@ -16,6 +16,7 @@ from samloop.example import Example
 from samloop.recipe import Curate
 
 T = TypeVar("T")
+Items = Mapping[str, Sequence[str]]
 
 LARGE: Final = 4_096
 """Examples above which workers are started: these few take half a second, starting workers as long."""
@@ -29,15 +30,18 @@ class Conveyor(Generic[T]):
     context: at its end, what is under way is dropped.
 
     Args:
-        settings, review_sources: as for `Curator`.
+        settings, review_sources, items: as for `Curator`.
         workers: processes for a large source, at most one per core; none on a single core.
 
     Raises:
         RecipeError, PluginError: as `Curator` does.
     """
 
-    def __init__(self, settings: Curate, *, review_sources: frozenset[str], workers: int) -> None:
-        self._curator = Curator(settings, review_sources=review_sources)
+    def __init__(
+        self, settings: Curate, *, review_sources: frozenset[str], workers: int, items: Items | None = None
+    ) -> None:
+        self._curator = Curator(settings, review_sources=review_sources, items=items)
+        self._items = items
         self._count = min(workers, _cores()) if _cores() > 1 else 0
         self._seen = 0
         self._workers: Workers | None = None
@@ -54,7 +58,9 @@ class Conveyor(Generic[T]):
         self._seen += len(examples)
         if self._workers is None and self._count and self._seen > LARGE:
             curator = self._curator
-            self._workers = self._stack.enter_context(Workers(curator.settings, curator.review_sources, self._count))
+            self._workers = self._stack.enter_context(
+                Workers(curator.settings, curator.review_sources, self._count, self._items)
+            )
         if self._workers is None or not self._workers.ready:
             yield self._curator.curate(examples), label
             return

@@ -1,7 +1,7 @@
 """The curator: examples in, judged rows out. One code for a single captured chat and for millions of lines.
 
-Order: normalise → redact → validate → classify → grade → score → state. Exact duplicates share an id, so that the
-store keeps one of them.
+Order: normalise → redact → validate → classify → grade → score → decontaminate → state. Exact
+duplicates share an id, so that the store keeps one of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from samloop.curate.batch import Columns, cleaned
+from samloop.curate.decontaminate import Decontaminator
 from samloop.curate.domain import classified
+from samloop.curate.preference import add_signals
 from samloop.curate.quality import Findings, features
 from samloop.curate.redact import redact
 from samloop.curate.settings import chosen_rules
@@ -61,17 +63,25 @@ class Curator:
     Args:
         settings: the recipe's section ``curate``.
         review_sources: names of sources whose examples a person shall see first.
+        items: what evaluation asks, by suite; an example that contains one of them is rejected.
 
     Raises:
         RecipeError: the rubric, a rule or an option is unknown, or a value does not fit.
         PluginError: a rule cannot be loaded.
     """
 
-    def __init__(self, settings: Curate, *, review_sources: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        settings: Curate,
+        *,
+        review_sources: frozenset[str] = frozenset(),
+        items: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.settings = settings
         self.review_sources = review_sources
         self.rubric = rubric_named(settings.rubric)
         self.rules = chosen_rules(settings.rules, self.rubric)
+        self.decontaminator = Decontaminator(items).as_rule() if items else None
         self.redactor = Redactor(settings.redact.names) if settings.redact.enabled else None
 
     def curate(self, examples: Sequence[Example]) -> Curated:
@@ -96,11 +106,14 @@ class Curator:
         columns = cleaned(examples, REVIEWING_SOURCES.__contains__)
         if self.redactor is not None:
             redact(columns, self.redactor)
+        add_signals(columns)
         batch, n = columns.to_batch(), len(columns)
         findings = {name: _found(c.rule, c.options, batch) for name, c in self.rules.items()}
         domain, complexity = classified(batch)
         measured = features(columns, batch, findings, domain, complexity, self.rubric)
         score = self.rubric.score(measured, n)
+        if self.decontaminator is not None:
+            findings["decontaminate"] = _found(self.decontaminator, {}, batch)
         rejects = [(rule.reason, hit) for rule, hit, _ in findings.values() if rule.outcome == "reject"]
         rejects += self.rubric.rejected(measured, n)
         rejects.append((f"score below {self.settings.reject_below:g}", score < self.settings.reject_below))

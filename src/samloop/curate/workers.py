@@ -15,7 +15,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
@@ -35,7 +35,7 @@ class Unsendable(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class Workers:
-    """Some workers, which judge as `Curator(settings, review_sources=review_sources)` does.
+    """Some workers, which judge as `Curator(settings, review_sources=review_sources, items=items)` does.
 
     They start in the background; `curate` may be called as soon as they are `ready`. Use it as a context, so that
     they are gone at its end.
@@ -44,11 +44,17 @@ class Workers:
         count: how many processes; each takes about 200 MB of memory.
     """
 
-    def __init__(self, settings: Curate, review_sources: frozenset[str], count: int) -> None:
+    def __init__(
+        self,
+        settings: Curate,
+        review_sources: frozenset[str],
+        count: int,
+        items: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._processes = [_start() for _ in range(count)]
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="samloop-curate")
-        about = _packed((settings, review_sources))
+        about = _packed((settings, review_sources, items))
         self._begun = [self._threads.submit(self._begin, process, about) for process in self._processes]
 
     @property
@@ -143,8 +149,8 @@ def _send(pipe: BinaryIO, message: bytes) -> None:
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer until no question comes: first the settings, then batches of examples."""
-    settings, review_sources = pickle.load(questions)  # noqa: S301  the parent wrote it
-    curator = Curator(settings, review_sources=review_sources)
+    settings, review_sources, items = pickle.load(questions)  # noqa: S301  the parent wrote it
+    curator = Curator(settings, review_sources=review_sources, items=items)
     gc.freeze()  # what is loaded now stays: no use in looking through it after every batch
     _send(answers, _packed(None))
     while True:

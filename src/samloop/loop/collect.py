@@ -22,6 +22,8 @@ from samloop.errors import SamloopError
 from samloop.example import Example
 from samloop.files import absolute, readable, storing
 from samloop.loop.context import Context
+from samloop.loop.contradictions import settle
+from samloop.loop.items import evaluation_items
 from samloop.loop.reading import known_options, reading, source_of
 from samloop.protocols import Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
@@ -160,8 +162,9 @@ class _Intake:
         recipe, since = self.context.recipe, self.context.store.watermark(self.settings.kind, self.report.location)
         review = frozenset({self.read.source_name}) if self.settings.review else frozenset()
         try:
+            items = evaluation_items(self.context)
             with Conveyor[Mark | None](
-                recipe.curate, review_sources=review, workers=recipe.collect.workers
+                recipe.curate, review_sources=review, workers=recipe.collect.workers, items=items
             ) as conveyor:
                 for examples, mark in self._batches(since):
                     for curated, its_mark in conveyor.put(examples, mark):
@@ -203,9 +206,10 @@ class _Intake:
         self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
 
     def _store(self, curated: Curated, mark: Mark | None) -> None:
+        log = settle(self.context.store, curated.rows, curated.log)
         added = self.context.store.add_batch(
             curated.rows,
-            log=curated.log,
+            log=log,
             mark=(self.settings.kind, self.report.location, mark.value) if mark else None,
         )
         self._count(curated.rows, added.inserted)

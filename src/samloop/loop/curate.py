@@ -28,6 +28,7 @@ from samloop.loop.bulk import duplicates, engines, report
 from samloop.loop.bulk.plan import Plan, plan
 from samloop.loop.bulk.shards import Format, place
 from samloop.loop.bulk.unit import LISTED_FILE, Settings, Unit, rows_of
+from samloop.loop.items import items_named
 from samloop.recipe import POCKET, Recipe
 from samloop.text.base import resolve_base
 
@@ -98,7 +99,8 @@ def _settings(recipe: Recipe, format: Format) -> Settings:
     except SamloopError:  # tokens are counted for the report alone: any tokenizer is better than none
         base, folder = POCKET, resolve_base(POCKET)
     variables = {"name": recipe.sam.name}
-    return Settings(recipe.curate, format, recipe.collect.max_line_bytes, variables, str(folder), base)
+    items = items_named(recipe.curate.decontaminate)
+    return Settings(recipe.curate, format, recipe.collect.max_line_bytes, variables, items, str(folder), base)
 
 
 @contextmanager

@@ -10,13 +10,15 @@ from typing import Any, Final
 import orjson
 
 from samloop.curate.engine import Curator
+from samloop.curate.preference import OPPOSITE
 from samloop.example import Example
 from samloop.loop.context import Context
+from samloop.loop.items import evaluation_items
 
 JUDGED: Final = ("state", "reason", "flags", "quality_score", "quality_tier", "domain", "complexity")
 """What the rules say of an example; everything else is its content and its origin."""
 
-DECIDED_OTHERWISE: Final = ("duplicate of ", "near-duplicate of ", "replaced by ")
+DECIDED_OTHERWISE: Final = ("duplicate of ", "near-duplicate of ", "replaced by ", OPPOSITE)
 """Reasons of a rejection that no rule gave and no rule takes back."""
 
 UNREDACTED: Final = "today's redaction would change it"
@@ -32,7 +34,7 @@ def validate(context: Context, *, on_progress: Callable[[dict[str, Any]], None] 
         {"checked", "changed", "kept", "unredacted", "moves": [{"was", "is", "examples"}]}.
     """
     store, size = context.store, context.recipe.collect.batch_examples
-    curator = Curator(context.recipe.curate)
+    curator = Curator(context.recipe.curate, items=evaluation_items(context))
     counts: Counter[str] = Counter()
     moves: Counter[tuple[str, str]] = Counter()
     total = store.count()

@@ -19,6 +19,12 @@ OUTPUTS: Final = (
     ("response_a", "response_b"),
     ("answer_1", "answer_2"),
 )
+SCORE_KEYS: Final = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen-rating", "rejected-rating"),
+    ("chosen_rating", "rejected_rating"),
+)
 VERDICTS: Final = ("label", "preference", "winner")
 ANNOTATORS: Final = ("annotator1", "annotator2", "annotator3")
 _FIRST: Final = frozenset({1, "1", "a", "A", "model_a", "output_1", "response_a", "response1"})
@@ -39,7 +45,17 @@ def parse_preference(record: Json) -> list[Draft]:
         raise Unfit("two prompts", "expected chosen and rejected to answer the same conversation")
     draft = _judged(record, asked, chosen, rejected)
     draft.preference_reason = optional_text(record.get("reason"), "reason")
+    draft.metadata = _scores(record)
     return [draft]
+
+
+def _scores(record: Json) -> dict[str, Any]:
+    """The scores of both answers where the set has them, as the metadata keys that curation knows."""
+    for chosen, rejected in SCORE_KEYS:
+        scores = (record.get(chosen), record.get(rejected))
+        if all(isinstance(score, (int, float)) and not isinstance(score, bool) for score in scores):
+            return dict(zip(("chosen_score", "rejected_score"), scores, strict=True))
+    return {}
 
 
 def _asked(record: Json) -> list[Message]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -185,6 +185,16 @@ class Examples(Noun):
                 .values(state="rejected", reason=reason, revision=row["revision"], updated_at=row["updated_at"])
             )
         return new.id
+
+    def states_of(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """State and metadata (JSON text) of those of `ids` that are stored, by id."""
+        c = training_examples.c
+        found: dict[str, tuple[str, str]] = {}
+        with self._database.read() as connection:
+            for chunk in chunks(list(ids)):
+                rows = connection.execute(select(c.id, c.state, c.metadata).where(c.id.in_(chunk)))
+                found |= {row[0]: (row[1], row[2]) for row in rows}
+        return found
 
     def validation_log(self, example_id: str) -> list[dict[str, Any]]:
         """What the rules said about an example, oldest first: rule, outcome, measure, reason, created_at."""

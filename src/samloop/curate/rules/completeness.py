@@ -26,17 +26,30 @@ _SIGN_OFF = re.compile(
 _PROGRAM = re.compile(r"[{};=<>]|://")
 _SENTENCE_END = re.compile(r"""[.!?。！？]["'”’)\]*_]{0,3}\s.{20}""", re.DOTALL)
 _PROSE_WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)?")
-_NOT_PROSE = re.compile(r"^\s*(?:[-*+•>|#]|[0-9]+[.)]|[A-Za-z-]+:\s)|[{}=<>|\\_`@#]|\w\(|://|\)$")
+_NOT_PROSE = re.compile(r"^\s*(?:[-*+•>|#]|(?:[0-9]+|[A-Za-z])[.)]|[A-Za-z-]+:\s)|[{}=<>|\\_`@#]|\w\(|://|\)$")
+_CLAUSE_BEFORE = re.compile(r"""[a-z0-9)]{2}[.!?]["'”’)]{0,2} +[A-Z"'“(]""")
+_ITEM = re.compile(r"\s*(?:[-*•]|[0-9]{1,2}[.)])\s+(?=.{20})")
+_CODE_STOPS = re.compile(
+    r"^\s*(?:(?:if|for|while|def|class|elif|with|except|switch)\b[^\n]*:|else:|try:"
+    r"|(?:[^\n]*(?:[\w)\]] ?(?:=|\+|&&|\|\||==)|\breturn|\bdef|\bimport|\bnew|\bconst|\blet|\bvar)))$"
+)
+_CODE_LINE = re.compile(
+    r"(?m)^\s*(?:def |class |import |from |#include|public |function |const |let |var |for |if ?\()"
+)
 
 
 @rule("incomplete", outcome="flag", reason="answer is cut off")
-def incomplete(batch: pa.RecordBatch, *, prose_characters: int = 200) -> Finding:
+def incomplete(batch: pa.RecordBatch, *, prose_characters: int = 60) -> Finding:
     """The answer stops in the middle. Measure: how many of these signs it shows.
 
     It ends with "…" or "..." after a word; it ends with a comma or an opening bracket; it ends with a word that
-    cannot end a sentence ("the", "of", "and"); or it is prose of at least `prose_characters` whose other sentences
-    are closed, and whose last line has five words and no closing mark. Labels, titles, commit subjects, lists,
-    tables and code do not end with a full stop and are left alone.
+    cannot end a sentence ("the", "of", "and"); it is code that ends with what must be followed ("return", "=",
+    "else:"); it is a list of sentences whose last one alone is open; or it is prose of at least `prose_characters`
+    whose other sentences are closed and whose last one has no closing mark. Labels, titles, commit subjects, lists
+    of phrases, tables and whole code do not end with a full stop and are left alone.
+
+    C4 drops every line without a final mark (Raffel et al. 2020, section 2.2), which would cost all code and lists;
+    hence signs. 60 characters: under that an answer is a phrase as often as a sentence.
     """
     signs = np.zeros(batch.num_rows)
     by_program = equals(batch.column("source"), ["git_commits", "code_patterns"])
@@ -50,18 +63,27 @@ def _open_signs(text: str, prose_characters: int) -> int:
     """How many signs of a cut `text` shows; sentences without an end are looked for if `prose_characters` is "
     "not 0."""
     end = text[-_END_CHARACTERS:]
+    if _CODE_STOPS.search(text[text.rfind("\n") + 1 :][-400:]) and _CODE_LINE.search(text[-4000:]):
+        return 1
     dangling = len(text) >= 40 and _DANGLING.search(end) is not None and not _PROGRAM.search(end)
     open_end = len(text) >= 20 and _OPEN_END.search(end) is not None and not _SIGN_OFF.search(end)
-    prose = prose_characters and len(text) >= prose_characters and end[-1:].islower() and not dangling
+    prose = prose_characters and len(text) >= prose_characters and end[-1:].isalpha() and not dangling
     return (_ELLIPSIS.search(end) is not None) + dangling + open_end + bool(prose and _stops_in_prose(text))
 
 
 def _stops_in_prose(text: str) -> bool:
     """Whether the last line reads as a sentence without an end, in a text whose other sentences have one."""
-    last = text[max(text.rfind("\n") + 1, len(text) - 400) :]
-    if _NOT_PROSE.search(last) or "```" in text:
+    if "```" in text:
         return False
-    return len(_PROSE_WORD.findall(last)) >= 5 and _SENTENCE_END.search(text[-4000:]) is not None
+    before, _, last = text[-4000:].rpartition("\n")
+    if _ITEM.match(last):
+        items = [line.rstrip() for line in before.split("\n") if _ITEM.match(line)]
+        return len(items) >= 2 and all(item[-1] in ".!?" for item in items)
+    if _NOT_PROSE.search(last[-400:]) or before.rstrip().endswith(":"):
+        return False
+    if last.rstrip()[-1:].islower() and _CLAUSE_BEFORE.search(last) and len(_PROSE_WORD.findall(last)) >= 5:
+        return True
+    return len(text) >= 200 and len(_PROSE_WORD.findall(last)) >= 5 and _SENTENCE_END.search(text[-4000:]) is not None
 
 
 _BRACKET_SUM = np.zeros(256, dtype=np.int64)
@@ -160,7 +182,8 @@ def repetition(batch: pa.RecordBatch, *, share: float = 0.3, ngram: int = 10) ->
 
     Words are runs of letters and digits with a letter, and single ideographs, so that tables of numbers, rules and
     indentation do not count, and sentences after one pattern share no ten words in a row. Answers under 30 words
-    are left alone. 30 % is the contract's; over 40 % the rubrics take off more.
+    are left alone. Duplicate n-grams are Gopher's measure (Rae et al. 2021, table A1, which bounds 10-grams at 10 %
+    of the characters of a web page); 30 % is the contract's; over 40 % the rubrics take off more.
     """
     column = batch.column("output_text")
     lz4 = pa.Codec("lz4_raw")
@@ -172,15 +195,38 @@ def repetition(batch: pa.RecordBatch, *, share: float = 0.3, ngram: int = 10) ->
     return finding(measure > share, measure)
 
 
-_TOKEN = re.compile(r"[^\W\d_㐀-䶿一-鿿぀-ヿ][\w']*|[㐀-䶿一-鿿぀-ヿ]|[+\-*/%=<>!&|^]+")
+LOOP_CHARACTERS = 60
+"""The end of an answer that stands in it again and again is a loop. 60 characters are about ten words."""
+
+
+@rule("loop", outcome="flag", reason="answer ends in a loop")
+def loop(batch: pa.RecordBatch, *, times: int = 3) -> Finding:
+    """The last 60 characters stand at least `times` times in the answer. Measure: how often.
+
+    A model that falls into a loop stays in it until it is cut off (Holtzman et al. 2020, "The curious case of neural
+    text degeneration"), so looking at the end is enough; a long answer hides it from the share that `repetition`
+    measures. Ends with fewer than eight words (tables, ornaments, closing braces) are left alone.
+    """
+    measure = np.zeros(batch.num_rows)
+    for i, text in enumerate(batch.column("output_text").to_pylist()):
+        if len(text) >= LOOP_CHARACTERS * times:
+            found = text.count(text[-LOOP_CHARACTERS:])
+            if found >= times and len(_PROSE_WORD.findall(text[-LOOP_CHARACTERS:])) >= 8:
+                measure[i] = found
+    return finding(measure > 0, measure)
+
+
+_MARKER = re.compile(r"(?m)^[ \t]*(?:[A-Za-z]{1,8} )?[0-9]{1,3}[.):](?=\s)")
+_TOKEN = re.compile(r"[0-9]+|[^\W\d_㐀-䶿一-鿿぀-ヿ][\w']*|[㐀-䶿一-鿿぀-ヿ]|[+\-*/%=<>!&|^]+")
 
 
 def repeated_share(text: str, ngram: int, least_words: int = 30) -> float:
     """The share of words of `text` covered by n-grams that occurred before; 0 under `least_words` words.
 
-    Operators are tokens of an n-gram, so that ``a + b`` and ``a - b`` differ, but are not counted as words.
+    Numbers and operators are tokens of an n-gram, so that ``a + b`` and ``a - b`` differ, and ten hours from five,
+    but are not counted as words. The numbers of a list's items are neither.
     """
-    tokens: list[str] = _TOKEN.findall(text.lower())
+    tokens: list[str] = _TOKEN.findall(_MARKER.sub("", text).lower())
     words = sum(token[0].isalpha() for token in tokens)
     if words < least_words:
         return 0.0

@@ -97,7 +97,7 @@ _LATIN: Final = re.compile("[A-Za-zÀ-ɏ]")
 _FOREIGN: Final = "[" + "".join(_SCRIPTS.values()) + "]"
 _TRANSLATES: Final = (
     r"(?i)translat|\b(?:chinese|mandarin|japanese|korean|russian|ukrainian|arabic|persian|hebrew|greek|hindi|thai|cyrillic"
-    r"|bulgarian|kanji|hiragana|unicode|language|languages|alphabet|character|characters|emoji)\b"
+    r"|bulgarian|french|german|spanish|italian|portuguese|dutch|latin|kanji|hiragana|unicode|language|languages|alphabet|character|characters|emoji)\b"
 )
 
 
@@ -106,17 +106,24 @@ def wrong_language(batch: pa.RecordBatch, *, share: float = 0.5, letters: int = 
     """The answer is written in another script than it should be. Measure: the share of its letters that are.
 
     It should be in a script of the declared language, or, where none is declared, in one of the prompt's, unless
-    the prompt speaks of languages. Counted from `letters` letters on. Languages that share a script are not told
-    apart; a programming language is no language here.
+    the prompt speaks of languages. Counted from `letters` letters on. Of the languages in Latin letters, seven are
+    told apart by their function words (Grefenstette 1995, "Comparing two language identification schemes": short
+    words suffice for a sentence): the answer is strange where it has at least five of another language's, twice as
+    many as of English, and the prompt has none of them. A programming language is no language here.
     """
     output, prompt, n = batch.column("output_text"), batch.column("input_text"), batch.num_rows
-    declared = [_SCRIPT_OF.get((tag or "").lower().partition("-")[0]) for tag in batch.column("language").to_pylist()]
+    tags = [tag.lower().partition("-")[0] if tag else None for tag in batch.column("language").to_pylist()]
+    declared = [_SCRIPT_OF.get(tag or "") for tag in tags]
     foreign = matches(output, _FOREIGN, non_ascii(output))
     expects_foreign = np.fromiter((d is not None and "Latin" not in d for d in declared), dtype=bool, count=n)
     undeclared = np.fromiter((d is None for d in declared), dtype=bool, count=n)
     candidates = foreign | (expects_foreign & (characters(output) >= letters))
     candidates |= undeclared & matches(prompt, _FOREIGN, non_ascii(prompt))
-    if not candidates.any():
+    latin = matches(head(output, 400), _ROMANCE_OR_GERMANIC) & ~matches(prompt, _ROMANCE_OR_GERMANIC)
+    latin &= ~expects_foreign
+    if latin.any():
+        latin &= ~matches(prompt, _TRANSLATES, latin) & np.array([d in (None, "en") for d in tags])
+    if not (candidates.any() or latin.any()):
         return finding(candidates, np.zeros(n))
     candidates &= ~matches(prompt, _TRANSLATES, candidates & undeclared)
 
@@ -125,7 +132,37 @@ def wrong_language(batch: pa.RecordBatch, *, share: float = 0.5, letters: int = 
         return _share_outside(output[i].as_py(), expected, letters)
 
     measure = where(candidates, strange, n)
+    measure = np.maximum(measure, where(latin, lambda i: _share_of_others(output[i].as_py()), n))
     return finding(measure > share, measure)
+
+
+_FUNCTION_WORDS: Final = {
+    "de": "der die das und ist nicht ein eine einen mit sich auf für dem den des wir sie auch wird wurde haben "
+    "kann von zu im am ins bei nach wie aus es ich sehr sind noch nur oder deshalb",
+    "fr": "le les des est une que qui dans pour pas sur avec vous nous sont ont cette ces mais aux être leur",
+    "es": "el los las una que por para con del está son pero más como sus muy fue ser cuando también porque y",
+    "it": "il gli una che per con non della sono anche nel più questo come alla delle dei essere è ma si",
+    "pt": "os uma que para com não dos das mais como mas foi ser são está também pelo pela ao em na e",
+    "nl": "het een van en dat niet zijn voor met op aan ook maar worden wordt bij naar kan werd deze we",
+    "en": "the of and to is that in it for with as are this be on was by you not have from or can will",
+}
+_FUNCTION_SETS: Final = {tag: frozenset(words.split()) for tag, words in _FUNCTION_WORDS.items()}
+_ROMANCE_OR_GERMANIC: Final = (
+    r"(?i)\b(?:der|das|und|nicht|eine|einen|wir|les|des|une|dans|pour|avec|nous|vous|los|las|una|del|por|para|muy|como"
+    r"|gli|della|sono|anche|che|uma|dos|foi|não|mais|het|een|niet|voor|zijn|van)\b.{0,40}\b(?:der|die|das|und|ist|nicht"
+    r"|ein|eine|mit|le|les|des|est|que|dans|el|los|las|y|con|por|para|il|gli|di|che|non|os|uma|em|ao|não|mais|het|een"
+    r"|van|en|niet|we|op|de|la)\b"
+)
+_WORD: Final = re.compile(r"[^\W\d_]+")
+
+
+def _share_of_others(text: str) -> float:
+    """Of the function words in `text`, the share that one other language has and English has not; 0 under five."""
+    found = [word for word in _WORD.findall(text[:2000].lower()) if len(word) > 1 or word in "yeè"]
+    counts = {tag: sum(word in known for word in found) for tag, known in _FUNCTION_SETS.items()}
+    english = counts.pop("en")
+    most = max(counts.values())
+    return most / (most + english) if most >= 5 and most >= 2 * english and most * 8 >= len(found) else 0.0
 
 
 def _script_counts(text: str) -> dict[str, int]:

@@ -38,18 +38,21 @@ def no_rejected(batch: pa.RecordBatch) -> Finding:
 
 @rule("identical_pair", outcome="reject", reason="chosen and rejected answer are the same")
 def identical_pair(batch: pa.RecordBatch) -> Finding:
-    """A dpo example whose answers are equal but for spacing and case. Measure: characters of the answer."""
+    """A dpo example whose answers are equal but for spacing. Measure: characters of the answer.
+
+    Case counts: LLMBar has pairs whose only difference is the capitals that were asked for.
+    """
     pair = equals(batch.column("format"), ["dpo"])
     if not pair.any():
         return finding(pair, np.zeros(batch.num_rows))
-    chosen, rejected = (_folded(batch.column(name)) for name in ("output_text", "rejected_output"))
+    chosen, rejected = (_collapsed(batch.column(name)) for name in ("output_text", "rejected_output"))
     same = pc.fill_null(pc.equal(chosen, rejected), False).to_numpy(zero_copy_only=False)
     hit = pair & same & ~_blank(batch.column("rejected_output"))
     return finding(hit, np.where(hit, characters(batch.column("output_text")), 0))
 
 
-def _folded(column: pa.Array) -> pa.Array:
-    return pc.utf8_lower(pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"[\s\p{Z}]+", " "))
+def _collapsed(column: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"[\s\p{Z}]+", " ")
 
 
 _ROLES = {"system": 0, "user": 1, "assistant": 2, "tool": 3}

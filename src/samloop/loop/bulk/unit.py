@@ -66,6 +66,7 @@ class Settings:
 
     Attributes:
         variables: what to put for template variables.
+        items: what evaluation asks, by suite; no example may contain it.
         base: the folder of the model whose tokenizer counts tokens.
         base_name: what the report calls it.
     """
@@ -74,6 +75,7 @@ class Settings:
     format: Format
     max_line_bytes: int
     variables: Mapping[str, str]
+    items: Mapping[str, tuple[str, ...]]
     base: str
     base_name: str
 
@@ -81,6 +83,7 @@ class Settings:
     def digest(self) -> str:
         """128-bit xxh3 of the settings and of the code's version, 32 hex digits."""
         told = [self.curate.model_dump(mode="json"), self.format, self.max_line_bytes, dict(self.variables)]
+        told.append(dict(self.items))
         return xxhash.xxh3_128_hexdigest(to_json([LAYOUT, samloop.__version__, self.base_name, *told]).encode())
 
 
@@ -115,8 +118,8 @@ def judge(unit: Unit, settings: Settings, folder: Path) -> None:
 
 
 @lru_cache(maxsize=1)
-def _curator(text: str) -> Curator:
-    return Curator(Curate.model_validate_json(text))
+def _curator(text: str, items: str) -> Curator:
+    return Curator(Curate.model_validate_json(text), items=orjson.loads(items))
 
 
 @lru_cache(maxsize=1)
@@ -147,7 +150,7 @@ class _Judging:
         self._listed = self.stack.enter_context((self.folder / LISTED_FILE).open("wb"))
 
     def run(self) -> None:
-        curator = _curator(self.settings.curate.model_dump_json())
+        curator = _curator(self.settings.curate.model_dump_json(), to_json(dict(self.settings.items)))
         for at in range(len(self.unit.portions)):
             for examples in self._batches(at):
                 curated = curator.curate(examples)
