@@ -84,7 +84,11 @@ def main() -> None:
         most = max(true.count(d) for d in set(true)) / len(true)
         rows.append((name, len(true), f"{right:.3f}", f"{macro_f1(true, told):.3f}", f"{most:.3f}", f"{each:.1f}"))
     about = "keyword classes on the question alone; 'most frequent': always naming the set's most frequent domain"
-    publish("domains", f"{machine('numpy', 'pyarrow')}\n{about}\n\n{table(rows)}", folder=Path(__file__).parent / "results")
+    publish(
+        "domains",
+        f"{machine('numpy', 'pyarrow')}\n{about}\n\n{table(rows)}",
+        folder=Path(__file__).parent / "results",
+    )
 
 
 if __name__ == "__main__":
