@@ -111,7 +111,7 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     pa.set_cpu_count(1)
     settings, folder = pickle.load(questions)  # noqa: S301  the parent wrote it
     gc.freeze()
-    gc.set_threshold(200_000, 20, 20)  # examples hold no cycles; looking for some as often as usual takes a tenth
+    gc.set_threshold(200_000, 20, 20)  # examples hold no cycles; looking for some as often as usual takes 5 %
     while True:
         unit = pickle.load(questions)  # noqa: S301
         answer: Any = None
