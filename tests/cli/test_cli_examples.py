@@ -268,3 +268,20 @@ def test_what_a_person_decided_stays(filled: Any, home: Path) -> None:
     (home / "samloop.toml").write_text("[curate]\nreject_below = 0.99\n")
     assert filled("--json", "validate").data["kept"] == 1
     assert ids(filled, "--state", "accepted") == [id]
+
+
+def test_near_duplicates_are_shown_side_by_side(filled: Any) -> None:
+    words = "the quick brown fox jumps over the lazy dog while seven old painters sleep beside a wide and silent lake"
+    assert filled("examples", "add", f"Translate: {words} today", "Der Fuchs springt heute über den Hund.").code == 0
+    assert filled("examples", "add", f"Translate: {words} now", "Der Fuchs springt heute über den Hund!").code == 0
+    planned = filled("--json", "dedupe", "--strategy", "near", "--dry-run").data
+    (group,) = planned["groups"]
+    assert 0.8 <= planned["alike"][group["rejected"][0]] <= 1
+    shown = filled("dedupe", "--strategy", "near", "--dry-run").out
+    assert "Would reject 1 example" in shown
+    assert "lake today" in shown
+    assert "lake now" in shown
+    assert group["kept"][:8] in shown
+    assert filled("--json", "dedupe", "--strategy", "near").data["groups"] == planned["groups"]
+    assert filled("--json", "dedupe", "--strategy", "near").data["rejected"] == 0
+    assert filled("--json", "validate").data["kept"] == 1

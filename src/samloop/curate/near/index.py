@@ -82,7 +82,7 @@ class Index:
                 return None
             table = np.load(folder / "counts.npy", mmap_mode="r+")
             segments = [_Segment.load(folder / name) for name in manifest["segments"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
             return None
         return cls(
             folder, Frequencies(table), manifest["revision"], manifest["built_for"], segments, manifest["made"]

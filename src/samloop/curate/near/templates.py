@@ -17,15 +17,13 @@ from samloop.curate.near.shingles import Hashes, Sets
 TEMPLATE_TEXTS: Final = 40
 """A shingle in more texts than this is a template's. See benchmarks/curation/near_quality.py for the sweep."""
 
-SLOTS_PER_SHINGLE: Final = 4
 MAX_SLOTS: Final = 2**27
-"""Counters at most: 128 MiB. A billion different shingles then add about seven to each count."""
+"""Counters at most: 128 MiB. A billion different shingles then add about seven to each."""
 
 
 def slots_for(shingles: int) -> int:
-    """A power of two of counters for about so many shingles."""
-    wanted = max(shingles * SLOTS_PER_SHINGLE, 2**12)
-    return min(1 << (wanted - 1).bit_length(), MAX_SLOTS)
+    """A power of two of counters for about so many shingles: as many, so that chance adds one or two to a count."""
+    return min(1 << max(shingles - 1, 2**12).bit_length(), MAX_SLOTS)
 
 
 class Frequencies:
@@ -41,9 +39,13 @@ class Frequencies:
 
     def add(self, sets: Sets) -> None:
         """Count the texts of `sets`."""
-        slots, counts = np.unique(sets.hashes & self._mask, return_counts=True)
-        at = slots.astype(np.int64)
-        self.table[at] = np.minimum(self.table[at].astype(np.int64) + counts, 255).astype(np.uint8)
+        slots = (sets.hashes & self._mask).astype(np.int64)
+        if len(slots) * 4 > len(self.table):
+            counts = np.bincount(slots, minlength=len(self.table))
+            np.minimum(counts + self.table, 255, out=self.table, casting="unsafe")
+        else:
+            at, counts = np.unique(slots, return_counts=True)
+            self.table[at] = np.minimum(self.table[at].astype(np.int64) + counts, 255).astype(np.uint8)
 
     def common(self, sets: Sets) -> npt.NDArray[np.bool_]:
         """Whether each shingle of `sets` belongs to a template."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from samloop.curate.near.compare import confirm
+from samloop.curate.near.compare import Pairs, confirm
 from samloop.curate.near.shingles import Sets, blocks, join, shingle
 from samloop.curate.near.sketch import candidates, components, sketch, stars
 from samloop.curate.near.templates import TEMPLATE_TEXTS, Frequencies, slots_for
@@ -65,9 +65,16 @@ def near_duplicates(
 
 
 def resolve(
-    sets: Sets, common: npt.NDArray[np.bool_], keys: npt.NDArray[np.uint64], rank: npt.NDArray[np.int64]
+    sets: Sets,
+    common: npt.NDArray[np.bool_],
+    keys: npt.NDArray[np.uint64],
+    rank: npt.NDArray[np.int64],
+    same: Callable[[Pairs, Pairs], npt.NDArray[np.bool_]] | None = None,
 ) -> Found:
     """Link texts that share band keys, and replace in each group what is confirmed to be like its best.
+
+    Args:
+        same: which of some pairs are near-duplicates; by default what `confirm` says of the sets.
 
     The rest of a group is grouped anew by its keys, until no two texts that share a key are left together.
     """
@@ -81,8 +88,8 @@ def resolve(
         first, other = candidates(keys[active])
         leaders, members = stars(components(len(active), first, other), rank[active])
         mine, theirs = active[members], active[leaders]
-        same = confirm(sets, common, theirs, mine)
-        best[mine[same]] = theirs[same]
-        active = np.sort(mine[~same])
+        alike = same(theirs, mine) if same else confirm(sets, common, theirs, mine)
+        best[mine[alike]] = theirs[alike]
+        active = np.sort(mine[~alike])
     gone = np.flatnonzero(best != KEPT)
     return Found(best, components(count, gone, best[gone]))

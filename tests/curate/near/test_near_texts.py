@@ -1,0 +1,228 @@
+"""Near-duplicates among texts: what must merge merges, what only shares a template stays; sketches mean something."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samloop.curate.near import shingles
+from samloop.curate.near.compare import overlap
+from samloop.curate.near.shingles import BLOCK_TEXTS, blocks, join, shingle
+from samloop.curate.near.sketch import BANDS, NOTHING, candidates, components, sketch
+from samloop.curate.near.templates import Frequencies
+from samloop.curate.near.texts import KEPT, near_duplicates, shingle_all
+
+WORDS = (
+    "river stone lamp quiet harbour copper meadow signal winter orchard velvet anchor thunder paper "
+    "candle bridge falcon garden mirror needle ocean pocket rocket saddle tunnel window yellow zebra"
+).split()
+
+
+def prose(seed: int, words: int = 80) -> str:
+    """Words in a random order that no other seed shares."""
+    rng = random.Random(seed)
+    return " ".join(rng.choice(WORDS) + str(rng.randrange(50)) for _ in range(words))
+
+
+def gone(texts: list[str], **options: object) -> dict[int, int]:
+    """What is replaced, by what."""
+    best = near_duplicates(texts, **options).best  # type: ignore[arg-type]
+    return {at: int(other) for at, other in enumerate(best) if other != KEPT}
+
+
+# --- planted cases -----------------------------------------------------------------------------------------------
+
+
+def test_one_changed_word_in_a_long_text_is_a_near_duplicate():
+    texts = [prose(n) for n in range(20)]
+    words = texts[7].split()
+    words[40] = "another"
+    assert gone([*texts, " ".join(words)]) == {20: 7}
+
+
+def test_case_spacing_and_punctuation_do_not_matter():
+    text = prose(1)
+    assert gone([text, prose(2), text.upper().replace(" ", ",\n ")]) == {2: 0}
+
+
+def test_a_long_shared_template_does_not_merge_what_is_filled_in():
+    template = prose(0, 120)
+    filled = [f"{template} {prose(n, 8)} {prose(-1, 20)}" for n in range(1, 101)]
+    assert gone(filled) == {}
+    # The same without the frequency cut-off: the reason why there is one.
+    assert len(gone(filled, template_texts=255)) > 50
+
+
+def test_copies_of_one_filling_of_a_template_merge():
+    template = prose(0, 120)
+    filled = [f"{template} {prose(n, 12)}" for n in range(1, 81)]
+    assert gone([*filled, filled[5] + "!"]) == {80: 5}
+
+
+def test_a_text_that_is_there_a_hundred_times_stays_once():
+    texts = [prose(1).capitalize() + "." * (n % 3) for n in range(100)]
+    assert gone([prose(2), *texts]) == dict.fromkeys(range(2, 101), 1)
+
+
+def test_a_chain_of_small_changes_removes_only_what_is_like_what_stays():
+    words = prose(3, 60).split()
+    chain = []
+    for step in range(12):
+        chain.append(" ".join(words))
+        words[step * 5] = f"changed{step}"
+    sets = shingle_all(chain)
+    removed = gone(chain)
+    assert removed
+    for at, other in removed.items():
+        both, either = overlap(sets, np.array([at]), np.array([other]))
+        assert both[0] >= 0.8 * either[0]
+        assert other not in removed
+
+
+def test_unsegmented_chinese_is_compared_by_characters():
+    text = "机器学习是人工智能的一个分支，它使计算机能够在没有明确编程的情况下从数据中学习并改进其性能。"
+    other = "深度学习使用多层神经网络来表示数据，在图像识别和自然语言处理方面取得了很大的成功。"
+    assert gone([text, other, text.replace("改进", "提高")]) == {2: 0}
+
+
+def test_short_texts_are_compared_by_characters():
+    questions = [
+        "What is the capital of France?",
+        "What is the capital of Mongolia?",
+        "what is the capital of france",
+    ]
+    assert gone(questions) == {2: 0}
+
+
+@pytest.mark.parametrize("text", ["", " \n\t ", "\x00", "a", "!!!", "é", "中", "\U0001f600"])
+def test_a_text_of_next_to_nothing_harms_nobody(text: str):
+    assert gone([text, prose(1), prose(2)]) == {}
+
+
+def test_texts_without_a_shingle_are_never_near_duplicates():
+    assert gone(["", "", " "]) == {}
+    assert (sketch(shingle(["", prose(1)]))[0] == NOTHING).all()
+
+
+def test_symbols_alone_are_compared_too():
+    assert gone(["=-" * 20, "+*" * 20, "=-" * 20]) == {2: 0}
+
+
+def test_a_huge_text_among_small_ones():
+    huge = prose(9, 200_000)
+    assert gone([prose(1), huge, prose(2), huge.replace("river", "rivers", 50)]) == {3: 1}
+
+
+def test_a_word_of_a_megabyte():
+    assert gone(["x" * 2**20 + " " + prose(1), "x" * 2**20 + "y " + prose(1), prose(2)]) == {1: 0}
+
+
+def test_the_best_by_rank_stays():
+    texts = [prose(1), prose(1) + " more", prose(1) + " and more"]
+    assert gone(texts, rank=np.array([2, 0, 1])) == {0: 1, 2: 1}
+
+
+# --- properties --------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(max_size=60), max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_a_text_has_the_same_shingles_alone_and_among_others(texts: list[str]):
+    together = shingle(texts)
+    assert len(together) == len(texts)
+    for at, text in enumerate(texts):
+        alone = shingle([text]).hashes
+        assert (together.of(at) == alone).all()
+        assert (np.diff(alone.astype(np.int64)) > 0).all()
+
+
+def test_shingles_are_counted_as_words_in_a_row():
+    text = "one two three four five six seven eight nine ten eleven twelve"
+    assert shingle([text]).sizes.tolist() == [10]
+    assert shingle([f"{text} {text}"]).sizes.tolist() == [12]
+
+
+def test_words_are_told_apart_at_every_length():
+    tail = " ".join("abcdefghijkl")
+    texts = [f"{'w' * size}{last} {tail}" for size in range(40) for last in "xy"]
+    assert len({tuple(shingle([text]).hashes.tolist()) for text in texts}) == 80
+
+
+def test_blocks_bound_texts_and_characters(monkeypatch: pytest.MonkeyPatch):
+    assert [len(part) for part in blocks(["a"] * (BLOCK_TEXTS + 3))] == [BLOCK_TEXTS, 3]
+    monkeypatch.setattr(shingles, "BLOCK_CHARACTERS", 10)
+    texts = ["aaaa", "bbbb", "cccc", "d" * 50, "", "e"]
+    assert [list(part) for part in blocks(texts)] == [["aaaa", "bbbb"], ["cccc"], ["d" * 50], ["", "e"]]
+
+
+def test_a_full_block_keeps_its_last_text():
+    sets = shingle(["abc"] * BLOCK_TEXTS)
+    assert (sets.sizes == 1).all()
+    assert len(join([sets, sets])) == 2 * BLOCK_TEXTS
+
+
+def test_threads_change_nothing():
+    texts = [prose(n, 400) for n in range(600)]
+    sets = shingle_all(texts, threads=1)
+    assert (sets.hashes == shingle_all(texts, threads=4).hashes).all()
+    assert (sketch(sets, 1) == sketch(sets, 4)).all()
+
+
+def test_a_shared_key_is_as_likely_as_the_formula_says():
+    """Pairs of a known Jaccard index share a key about as often as 1 − (1 − s⁶)²¹ of them."""
+    rng = np.random.default_rng(5)
+    for shared, wanted in ((60, 0.63), (80, 0.998)):
+        hits = 0
+        for _ in range(300):
+            pool = rng.choice(2**48, 100, replace=False).astype(np.uint64)
+            extra = (100 - shared) // 2
+            one, two = (
+                np.sort(pool[: shared + extra]),
+                np.sort(np.concatenate((pool[:shared], pool[shared + extra :]))),
+            )
+            starts = np.array([0, len(one), len(one) + len(two)])
+            keys = sketch(shingles.Sets(np.concatenate((one, two)), starts))
+            hits += bool((keys[0] == keys[1]).any())
+        assert abs(hits / 300 - wanted) < 0.1
+
+
+def test_sketches_do_not_change_between_releases():
+    """They are kept on disk: whoever changes one raises the version of the index."""
+    keys = sketch(shingle(["the quick brown fox jumps over the lazy dog and then it sleeps", "短い文"]))
+    assert keys.shape == (2, BANDS)
+    assert [int(keys[0, 0]), int(keys[1, 20])] == [6254869727504942188, 17951682409429486077]
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=40))
+def test_components_are_those_of_a_plain_union_find(edges: list[tuple[int, int]]):
+    parent = list(range(20))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            node = parent[node]
+        return node
+
+    for a, b in edges:
+        low, high = sorted((root(a), root(b)))
+        parent[high] = low
+    first, other = (np.array([edge[side] for edge in edges], np.int64) for side in (0, 1))
+    assert components(20, first, other).tolist() == [root(node) for node in range(20)]
+
+
+def test_candidates_are_stars_around_the_first():
+    keys = np.array([[1, 2], [1, 3], [4, 3], [5, 6], [1, 6]], np.uint64)
+    first, other = candidates(keys)
+    assert list(zip(first.tolist(), other.tolist(), strict=True)) == [(0, 1), (0, 4), (1, 2), (3, 4)]
+
+
+def test_counts_stop_at_their_largest_value():
+    frequencies = Frequencies(np.zeros(2**12, np.uint8), above=250)
+    sets = shingle([prose(1)] * 100)
+    for _ in range(10):
+        frequencies.add(sets)
+    assert frequencies.common(sets).all()
+    assert (frequencies.stripped(sets).hashes == sets.hashes).all()
