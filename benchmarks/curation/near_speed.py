@@ -9,7 +9,7 @@ environment of its own:
     peers/datatrove/bin/pip install 'datatrove[processing,io]==0.10.1' orjson spacy
     python -m venv peers/textdedup
     peers/textdedup/bin/pip install 'text-dedup==0.4.0'
-    python benchmarks/curation/near_speed.py --peers peers [--texts 130000] [--rounds 3] [--peer-rounds 1]
+    python benchmarks/curation/near_speed.py --peers peers [--texts 130000] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def measure(command: list[str], folder: Path) -> tuple[float, int | None]:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     arguments = [part.replace("OUT", str(out)) if part.startswith("OUT") else part for part in command]
     environment = {**os.environ, "DO_NOT_TRACK": "1", "HF_HOME": str(folder / "out.home")}
-    took = seconds(arguments, env=environment)
+    took = seconds(arguments, env=environment, cwd=folder)  # datatrove leaves a folder of logs where it stands
     return took, kept(folder, out)
 
 
@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=Path, default=Path(os.environ.get("SAMLOOP_PEERS", "peers")))
     parser.add_argument("--texts", type=int, default=130_000)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of samloop, half before and half after each peer")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of samloop before each peer; one more follows it")
     options = parser.parse_args()
     texts = real_texts(options.texts)
     characters = sum(map(len, texts))
@@ -123,7 +123,7 @@ def main() -> None:
         (folder / "parts").mkdir()  # datatrove shares work by file
         for part in range(2):
             (folder / "parts" / f"{part}.jsonl").write_bytes(b"".join(lines[part::2]))
-        competitors = commands(options.peers, source, folder)
+        competitors = commands(options.peers.absolute(), source, folder)
         measured: dict[str, list[tuple[float, int | None]]] = {name: [] for name in competitors}
         for peer in [name for name in competitors if name != "samloop"] or ["samloop"]:
             for _ in range(options.rounds):

@@ -52,7 +52,6 @@ def follow(context: Context, on_progress: Progress | None = None) -> int:
             if index.revision == revision:
                 return 0
             new = _add(context, index, Filters(states=KINDS, since_revision=index.revision), on_progress)
-            index.merge()
             index.revision = revision
             index.save()
             return new
@@ -70,7 +69,6 @@ def _rebuild(context: Context, old: Index | None, on_progress: Progress | None) 
         for batch in _batches(context.store.select(everything), AT_ONCE):
             index.frequencies.add(Cut.of(batch).wholes)
         _add(context, index, everything, on_progress, old, counted=True)
-        index.merge()
         index.revision = revision
     return max(len(index) - known, 0)
 
@@ -90,6 +88,7 @@ def _add(
         fresh = [example for example, known in zip(batch, seen.tolist(), strict=True) if not known]
         if fresh:
             _add_batch(context, index, fresh, old, counted=counted)
+            index.merge()
             new += len(fresh)
         if on_progress:
             on_progress(f"{new:,} examples compared")
