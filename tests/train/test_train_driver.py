@@ -201,7 +201,7 @@ def test_a_loss_that_is_no_number_stops_the_run(make_job: MakeJob, backend: str,
 
 
 class Rising:
-    """A learner whose loss rises by a nat with each step."""
+    """A learner whose loss rises with each step."""
 
     def __init__(self, base: Base, job: TrainJob) -> None:
         self.nats = 1.0
@@ -210,11 +210,11 @@ class Rising:
         return self.nats * batch.total_weight
 
     def update(self, learning_rate: float) -> float:
-        self.nats += 1.0
+        self.nats += 0.7
         return 1.0
 
     def loss(self, batch: batches.Batch) -> float:
-        return batch.total_weight
+        return self.nats * batch.total_weight
 
     def adapter(self) -> Adapter:
         return Adapter(rank=1, alpha=1.0, weights={"m": (np.ones((1, 2), np.float32), np.ones((2, 1), np.float32))})
@@ -227,7 +227,7 @@ class Rising:
 
 def test_a_run_that_diverges_is_stopped(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "load", lambda group, name: lambda: Rising)
-    with pytest.raises(TrainingError, match=r"of 12: the loss rose from 1\.00 to 4\.\d+ nats .* of step 4 is kept"):
+    with pytest.raises(TrainingError, match=r"of 12: the validation loss rose from 1\.00 to 6\.60 .* step 4 is kept"):
         train(make_job(), tmp_path / "run")
 
 

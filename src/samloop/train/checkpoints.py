@@ -32,7 +32,7 @@ class Progress:
     Attributes:
         step: optimiser steps taken.
         loss: nats per trained token over the steps in `recent`.
-        first_loss: nats per token of the untrained adapter, on the validation examples or in the first step.
+        first_loss: validation loss of the untrained adapter.
         recent: nats and weight of the latest steps.
         validation_loss: the latest, in nats per token; None before the first.
         best_loss, best_step: the lowest validation loss and when it was.

@@ -37,8 +37,8 @@ WINDOW_STEPS: Final = 10
 """Steps whose mean loss per token is reported and watched."""
 
 DIVERGED_NATS: Final = 3.0
-"""A run is given up when its mean loss lies this far above the untrained one (on the validation examples, or in the
-first step where there are none): the model is twenty times more perplexed, and no schedule brings that back."""
+"""A run is given up when its validation loss lies this far above the untrained one: the model is twenty times more
+perplexed, and no schedule brings that back. A step's own loss does not tell: batches differ by more."""
 
 OnMetric = Callable[[dict[str, Any]], None]
 
@@ -173,7 +173,7 @@ class _Run:
         return [self.train.batch(indices, self.pad_id) for indices in self.order[1][at * size : (at + 1) * size]]
 
     def _watch(self, loss: float, weight: float) -> None:
-        """Take the loss of a step into account; give up when training has diverged.
+        """Take the loss of a step into account.
 
         The mean is over tokens, as that of validation is: batches are of equal length, and a step of one-word answers
         has neither the loss nor the tokens of a step of long ones.
@@ -181,10 +181,6 @@ class _Run:
         progress = self.progress
         progress.recent = [*progress.recent, (loss * weight, weight)][-WINDOW_STEPS:]
         progress.loss = sum(nats for nats, _ in progress.recent) / sum(weight for _, weight in progress.recent)
-        if progress.first_loss is None:
-            progress.first_loss = loss if progress.validation_loss is None else progress.validation_loss
-        elif progress.loss > progress.first_loss + DIVERGED_NATS:
-            raise self._failure(f"the loss rose from {progress.first_loss:.2f} to {progress.loss:.2f} nats per token")
 
     def _validate(self, *, candidate: bool) -> None:
         """Measure the validation loss; with `candidate`, the adapter may become the best."""
@@ -194,6 +190,11 @@ class _Run:
         progress.validation_loss = self._mean_loss(self.valid)
         if not math.isfinite(progress.validation_loss):
             raise self._failure(f"the validation loss became {progress.validation_loss}")
+        if progress.first_loss is None:
+            progress.first_loss = progress.validation_loss
+        elif progress.validation_loss > progress.first_loss + DIVERGED_NATS:
+            rise = f"from {progress.first_loss:.2f} to {progress.validation_loss:.2f} nats per token"
+            raise self._failure(f"the validation loss rose {rise}")
         if not candidate:
             return
         if progress.best_loss is None or progress.validation_loss < progress.best_loss:
