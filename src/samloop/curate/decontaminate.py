@@ -27,7 +27,8 @@ REASON: Final = "contains an evaluation item"
 
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)
-_TABLE_BITS: Final = 22
+_TABLE_SPARE: Final = 5
+"""Each n-gram has 2⁵ places of a table and more, so that few of other texts meet one; small enough for a cache."""
 
 _QUESTION_KEYS: Final = ("task", "prompt", "question", "instruction", "input_text", "input", "text")
 
@@ -70,8 +71,9 @@ class Decontaminator:
         self._grams, self._places = grams[order], at[order]
         self._rows = row
         self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._sizes)])
-        self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
-        self._table[_slot(grams)] = True
+        self._bits = max(len(grams).bit_length() + _TABLE_SPARE, 8)
+        self._table = np.zeros(1 << self._bits, dtype=bool)
+        self._table[_slot(grams, self._bits)] = True
         short = np.flatnonzero((self._sizes > 0) & (self._sizes < NGRAM))
         self._short = {keys[self._starts[i] : self._starts[i + 1]].tobytes(): int(i) for i in short}
 
@@ -109,7 +111,7 @@ class Decontaminator:
         """The example and the place in the index of each n-gram of `column` that is some item's."""
         row, keys = words(column, MOST_LETTERS)
         at, grams = _ngrams(row, keys)
-        seen = np.flatnonzero(self._table[_slot(grams)])
+        seen = np.flatnonzero(self._table[_slot(grams, self._bits)])
         at, grams = at[seen], grams[seen]
         first = np.searchsorted(self._grams, grams)
         real = first < len(self._grams)
@@ -159,5 +161,5 @@ def _ngrams(row: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return at, grams[at]
 
 
-def _slot(grams: np.ndarray) -> np.ndarray:
-    return (grams * _PRIME) >> np.uint64(64 - _TABLE_BITS)
+def _slot(grams: np.ndarray, bits: int) -> np.ndarray:
+    return (grams * _PRIME) >> np.uint64(64 - bits)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from samloop.curate.measure import characters, equals, finding, head, matches
 from samloop.curate.preference import OPPOSITE
-from samloop.curate.words import keys, words
+from samloop.curate.words import keys, repeats, words
 from samloop.example import content_hash
 from samloop.protocols import Finding, rule
 
@@ -221,12 +221,11 @@ def _asked(batch: pa.RecordBatch, most: int) -> pa.Array:
 
 
 def _distinct(column: pa.Array) -> np.ndarray:
-    """The content words of each text, each once: row and key in one number, sorted."""
+    """The content words of each text, each once: row and key in one number."""
     row, found = words(column, LETTERS)
     told = (found > 255) & ~_IS_COMMON[_slot(found)]  # single letters tell nothing
     whole = row[told].astype(np.uint64) << np.uint64(32) | found[told]
-    whole.sort()
-    return np.asarray(whole[np.append(True, whole[1:] != whole[:-1])]) if len(whole) else whole
+    return np.asarray(whole[~repeats(whole)])
 
 
 def _per_row(found: np.ndarray, n: int) -> np.ndarray:
@@ -235,8 +234,7 @@ def _per_row(found: np.ndarray, n: int) -> np.ndarray:
 
 def _in_common(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
     both = np.concatenate([one, other])
-    both.sort()
-    return _per_row(both[:-1][both[1:] == both[:-1]], n)
+    return _per_row(both[repeats(both)], n)
 
 
 def _comparable(batch: pa.RecordBatch) -> np.ndarray:
