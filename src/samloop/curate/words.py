@@ -7,13 +7,15 @@ first letters, so that `index`, `indexes` and `indexing` are one word where four
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 MOST_LETTERS: Final = 8
-"""How many bytes of a word fit into one number."""
+"""How many bytes of a word fit into one number. What differs behind them is one word to all that reads these."""
 
 _NONE, _SMALL, _CAPITAL, _DIGIT = 0, 1, 2, 3
 _CLASS: Final = bytes(
@@ -25,27 +27,83 @@ _CLASS: Final = bytes(
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 """Multiplicative hashing with the golden ratio (Knuth, volume 3, section 6.4)."""
 
+_MIX_AGAIN: Final = np.uint64(0xD6E8FEB86659FD93)
+
 _FIRST_BYTES: Final = np.array([(1 << 8 * count) - 1 for count in range(MOST_LETTERS + 1)], dtype=np.uint64)
 
 
-def words(column: pa.Array, letters: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every word of every text: (row, key), int64 and uint64 of one length, in the order of the text.
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a column's texts, in order; one entry per word in each array.
 
-    Args:
-        column: large_string; null is no word.
-        letters: how many leading bytes of a word count, at most `MOST_LETTERS`.
+    Attributes:
+        row: int64, the text it stands in.
+        key: uint64, its first eight bytes.
+        at: int64, the byte of its text at which it begins.
     """
+
+    row: np.ndarray
+    key: np.ndarray
+    at: np.ndarray
+
+
+def is_number(key: np.ndarray) -> np.ndarray:
+    """Boolean column: whether a word is a run of digits."""
+    return np.asarray(((key & _FIRST_BYTES[1]) - np.uint64(ord("0"))) < 10)
+
+
+def ngrams(row: np.ndarray, key: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The place of the first word of each n-gram that lies in one text, and the n-gram as one number."""
+    count = len(key) - n + 1
+    if count <= 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64)
+    mixed = key * _MIX
+    mixed ^= mixed >> np.uint64(29)
+    grams = np.zeros(count, dtype=np.uint64)
+    for place in range(n):
+        grams = grams * _MIX_AGAIN + mixed[place : place + count]
+    grams ^= grams >> np.uint64(32)
+    at = np.flatnonzero(row[:count] == row[n - 1 :])
+    return at, grams[at]
+
+
+def words(column: pa.Array) -> Words:
+    """Every word of every text of a large_string column; null has none."""
     _, offsets, data = column.buffers()
     if data is None or not len(column):
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64)
+        return Words(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
     bounds = np.frombuffer(offsets, dtype=np.int64)[column.offset : column.offset + len(column) + 1]
     raw = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
     bounds = bounds - bounds[0]
     low, starts, ends = _split(raw, bounds)
     # The eight bytes from each byte on, as one little-endian number.
     following = np.ndarray(shape=(len(raw),), dtype="<u8", buffer=low.data, strides=(1,))
-    keys = following[starts] & _FIRST_BYTES[np.minimum(ends - starts, letters)]
-    return np.repeat(np.arange(len(column)), np.diff(np.searchsorted(starts, bounds))), keys
+    keys = following[starts] & _FIRST_BYTES[np.minimum(ends - starts, MOST_LETTERS)]
+    counts = np.diff(np.searchsorted(starts, bounds))
+    return Words(np.repeat(np.arange(len(column)), counts), keys, starts - np.repeat(bounds[:-1], counts))
+
+
+_read: tuple[weakref.ref[pa.RecordBatch] | None, dict[str, Words]] = (None, {})
+"""The batch that was read last, and the words of its columns: several rules read the same ones."""
+
+
+def words_of(batch: pa.RecordBatch, name: str) -> Words:
+    """The words of one column; of the turns one after the other for ``conversation_history``."""
+    global _read
+    of, found = _read
+    if of is None or of() is not batch:
+        found = {}
+        _read = (weakref.ref(batch, _forget), found)
+    if name not in found:
+        column = batch.column(name)
+        found[name] = words(column.flatten().field("content") if name == "conversation_history" else column)
+    return found[name]
+
+
+def _forget(gone: weakref.ref[pa.RecordBatch]) -> None:
+    global _read
+    if _read[0] is gone:
+        _read = (None, {})
 
 
 def _split(raw: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,7 +129,7 @@ def repeats(values: np.ndarray) -> np.ndarray:
     come stays there. What differs from the one that stayed is sorted after all; it is little.
     """
     again = np.zeros(len(values), dtype=bool)
-    bits = max(len(values), 1).bit_length() + 2
+    bits = max(len(values), 1).bit_length() + 1
     slot = (values * _MIX) >> np.uint64(64 - bits)
     own = np.arange(len(values), dtype=np.int32)
     table = np.empty(1 << bits, dtype=np.int32)
