@@ -1,4 +1,4 @@
-"""What the domain model trains on: requests written for it, and requests of public sets labelled by hand or as a whole."""
+"""What the domain model trains on: requests written for it, and public ones, labelled by hand or by their set."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ import orjson
 HERE = Path(__file__).parent
 
 LETTERS: Final = {
-    "C": "code", "R": "reasoning", "W": "creative", "F": "factual", "P": "planning", "T": "conversation", "G": "general",
+    "C": "code", "R": "reasoning", "W": "creative", "F": "factual", "P": "planning", "T": "conversation",
+    "G": "general",
 }  # fmt: skip
+
+SLOT: Final = re.compile(r"\{([a-z]+)\}")
 
 Labelled = tuple[str, str]
 """A request and its domain."""
@@ -27,9 +30,8 @@ def written(seed: int, per_template: int) -> list[Labelled]:
     lists, templates = _seeds()
     drawn, found = random.Random(seed), []
     for domain, template in templates:
-        slots = re.findall(r"\{(\w+)\}", template)
-        for _ in range(per_template if slots else 1):
-            text = re.sub(r"\{(\w+)\}", lambda slot: drawn.choice(lists[slot[1]]) if slot[1] in lists else slot[0], template)
+        for _ in range(per_template if SLOT.search(template) else 1):
+            text = SLOT.sub(lambda slot: drawn.choice(lists[slot[1]]), template)
             found.append((_varied(text, drawn), domain))
     return sorted(set(found))
 
@@ -59,14 +61,15 @@ def _varied(text: str, drawn: random.Random) -> str:
     if chance < 0.2:
         return text.rstrip(".?!")
     if chance < 0.26 and text[0].isupper() and text.isascii():
-        return drawn.choice(["Please ", "Can you please ", "I would like you to ", "Now "]) + text[0].lower() + text[1:]
+        opening = drawn.choice(["Please ", "Can you please ", "I would like you to ", "Now "])
+        return opening + text[0].lower() + text[1:]
     if chance < 0.32:
         return text.replace(": ", ":\n\n").replace(". ", ".\n", 1)
     return text
 
 
 def by_hand(data: Path) -> list[Labelled]:
-    """Requests of Self-Instruct, Open-Assistant, PandaLM, IFEval and Glaive with the letters of domain_labels.toml."""
+    """Requests of Self-Instruct, Open-Assistant, PandaLM, IFEval and Glaive, as domain_labels.toml has them."""
     labels = tomllib.loads((HERE / "domain_labels.toml").read_text(encoding="utf-8"))
     found = [
         *zip(_self_instruct(data), labels["self_instruct"]["letters"].replace("\n", ""), strict=True),

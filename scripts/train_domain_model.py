@@ -2,11 +2,12 @@
 
     python scripts/train_domain_model.py [--data FOLDER] [--labelled FILE]… [--out FILE] [--seed 0]
 
-Trains on the requests of domain_seeds.txt, and on those of the public sets in --data (../shared/data by default) that
-domain_labels.toml or their set gives a domain. --labelled adds your own: JSON lines with "text" and "domain"; they
-weigh as much as the public ones labelled by hand. What tests it (benchmarks/curation/domains.py) is kept out: no
-request that shares more than half of a test item's 8-grams. The same input and seed give the same file on the same
-numpy. Figures printed: cross-validation over what was labelled by hand, the seeds always in training.
+Trains on the requests of domain_seeds.txt, and on those of the public sets in --data (../shared/data by default) to
+which domain_labels.toml or their set gives a domain; without the folder on the former alone. --labelled adds your own: JSON
+lines with "text" and "domain", which weigh as much as the public ones labelled by hand. What tests it
+(benchmarks/curation/domains.py) is kept out: no request that shares more than half of a test item's 8-grams. The same
+input and seed give the same file on the same numpy. Printed: cross-validation over what was labelled by hand, with
+the rest always in training.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ import pyarrow as pa
 
 from domain_texts import Labelled, as_a_whole, by_hand, written
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "benchmarks"), str(Path(__file__).parents[1] / "benchmarks" / "curation")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks" / "curation"))
 
 from domain_sets import test_sets
 from realsets import DATA
 
-from samloop.curate.decontaminate import Decontaminator
 from samloop.curate.batch import cleaned
+from samloop.curate.decontaminate import Decontaminator
 from samloop.curate.domain import keywords
 from samloop.curate.domain.model import SHIPPED, DomainModel
 from samloop.curate.domain.ngrams import ngrams
@@ -57,13 +58,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     seeds = [(item, WRITTEN) for item in written(options.seed, PER_TEMPLATE)]
-    hand = by_hand(options.data) + [item for path in options.labelled for item in own(path)]
-    whole = [(item, WHOLE) for item in as_a_whole(options.data, PER_WHOLE_SET, options.seed)]
+    there = options.data.is_dir()
+    hand = (by_hand(options.data) if there else []) + [item for path in options.labelled for item in own(path)]
+    whole = [(item, WHOLE) for item in (as_a_whole(options.data, PER_WHOLE_SET, options.seed) if there else [])]
     seeds, hand, whole = apart(seeds), [item for item, _ in apart([(item, BY_HAND) for item in hand])], apart(whole)
     print(f"{len(seeds)} written, {len(hand)} labelled by hand, {len(whole)} by their set")
     for name, some in (("written", [i for i, _ in seeds]), ("by hand", hand), ("by set", [i for i, _ in whole])):
         print(f"  {name}: " + ", ".join(f"{d} {k}" for d, k in sorted(Counter(d for _, d in some).items())))
-    cross_validate(seeds + whole, hand, options.seed)
+    if len(hand) >= FOLDS:
+        cross_validate(seeds + whole, hand, options.seed)
     model = trained([*seeds, *whole, *((item, BY_HAND) for item in hand)])
     model.save(options.out)
     print(f"wrote {options.out.name}, {options.out.stat().st_size:,} bytes")
@@ -80,7 +83,8 @@ def own(path: Path) -> list[Labelled]:
 
 def apart(items: list[tuple[Labelled, float]]) -> list[tuple[Labelled, float]]:
     """What shares no item with the test sets, each text once."""
-    once = list({text.strip(): ((text.strip(), domain), weight) for (text, domain), weight in items if text.strip()}.values())
+    stripped = [((text.strip(), domain), weight) for (text, domain), weight in items if text.strip()]
+    once = list({item[0][0]: item for item in stripped}.values())
     tests = {name: [text for text, _ in some] for name, some in test_sets().items()}
     examples = [
         Example(source="dataset", format="instruction", input_text=text, output_text=".", created_at=0, updated_at=0)
@@ -133,7 +137,8 @@ def cross_validate(always: list[tuple[Labelled, float]], hand: list[Labelled], s
         model = trained(always + [(item, BY_HAND) for item, at in zip(hand, fold, strict=True) if at != k])
         told[fold == k] = model.told(texts.filter(pa.array(fold == k)))
     floor = keywords.told(asked(pa.RecordBatch.from_arrays([texts], names=["input_text"])))
-    print(f"cross-validated on {len(hand)} by hand: {np.mean(told == true):.3f}, keywords {np.mean(floor == true):.3f}")
+    right, of_keywords = np.mean(told == true), np.mean(floor == true)
+    print(f"cross-validated on {len(hand)} labelled by hand: {right:.3f}, keywords {of_keywords:.3f}")
 
 
 if __name__ == "__main__":

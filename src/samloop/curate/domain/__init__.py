@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from samloop.curate.domain import keywords
-from samloop.curate.domain.complexity import complexities
+from samloop.curate.domain.complexity import MOST, complexities, request_points
 from samloop.curate.domain.model import SHIPPED, DomainModel, loaded
 from samloop.curate.domain.signs import asked, is_code
 from samloop.errors import RecipeError
+from samloop.files import absolute
 
 MODEL: Final = "model"
 KEYWORDS: Final = "keywords"
@@ -32,9 +33,7 @@ class Classifier:
         self.model: DomainModel | None = None
         if by == KEYWORDS:
             return
-        path = SHIPPED if by == MODEL else Path(by)
-        if by.startswith("~"):
-            path = Path(by).expanduser()
+        path = SHIPPED if by == MODEL else absolute(by) if by.startswith("~") else Path(by)
         if not path.is_absolute():
             raise RecipeError(
                 f"expected curate.domains to be {MODEL}, {KEYWORDS} or the whole path of a model's file, got '{by}'; "
@@ -48,12 +47,11 @@ class Classifier:
         Code in the answer or the input, a programming language or a source of code decides for "code".
         """
         beginning, code = asked(batch), is_code(batch)
+        complexity = complexities(batch, beginning, code)
         if self.model is None:
-            told = keywords.told(beginning)
-        else:
-            told = self.model.told(batch.column("input_text"))
-        told = np.where(code, "code", told)
-        return told, complexities(batch, beginning, code)
+            return np.where(code, "code", keywords.told(beginning)), complexity
+        told = np.where(code, "code", self.model.told(batch.column("input_text")))
+        return told, np.minimum(complexity + request_points(batch, beginning, told), MOST)
 
     def why(self, batch: pa.RecordBatch) -> str:
         """Why the one example of `batch` has its domain, in a line."""

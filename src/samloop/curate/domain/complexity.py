@@ -1,4 +1,4 @@
-"""How complex an example is, 1 to 10: a sum of plain measurements."""
+"""How complex an example is, 1 to 10: a sum of plain measurements, and of what the request's domain asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from samloop.curate.measure import all_characters, counts, turns
+from samloop.curate.measure import all_characters, characters, counts, turns
+
+MOST: Final = 10
 
 _CONSTRAINT: Final = (
     r"\b(?:must|should|exactly|at (?:least|most)|no (?:more|less) than|only|without|ensure|make sure|do not"
@@ -37,4 +39,28 @@ def complexities(batch: pa.RecordBatch, asked: pa.Array, code: np.ndarray) -> np
     points: np.ndarray = 1 + code.astype(np.int64)
     for column, bounds in measured:
         points += np.searchsorted(bounds, column, side="right")
-    return np.asarray(np.minimum(points, 10))
+    return np.asarray(np.minimum(points, MOST))
+
+
+_WORK: Final = {"creative": 1, "reasoning": 1, "code": 1, "planning": 2}
+"""Points for what a domain asks of an answer at least: a fact or a greeting none, a plan most."""
+
+_REQUEST_CHARACTERS: Final = (61, 181, 401)
+_NUMBERS: Final = (3, 6)
+
+
+def request_points(batch: pa.RecordBatch, asked: pa.Array, domain: np.ndarray) -> np.ndarray:
+    """0 to 7, for what is asked rather than what was answered:
+
+    one for code, reasoning and creative requests and two for planning; one each for a request of more than 60, 180
+    and 400 characters, and for three and six numbers in a reasoning one.
+    """
+    points = np.zeros(batch.num_rows, dtype=np.int64)
+    for name, work in _WORK.items():
+        points[domain == name] = work
+    points += np.searchsorted(_REQUEST_CHARACTERS, characters(batch.column("input_text")), side="right")
+    reasoning = domain == "reasoning"
+    if reasoning.any():
+        numbers = counts(asked.filter(pa.array(reasoning)), r"\b[0-9]")
+        points[reasoning] += np.searchsorted(_NUMBERS, numbers, side="right")
+    return points

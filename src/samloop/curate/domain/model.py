@@ -21,7 +21,10 @@ from samloop.files import readable
 SHIPPED: Final = Path(__file__).with_name("model.safetensors")
 """The model that comes with samloop."""
 
-VERSION: Final = "1"
+ABOUT: Final = "samloop domain model"
+"""The one key of the file's metadata: more than one would be written in any order."""
+
+VERSION: Final = 1
 """Of the n-grams: a model is read only by the code that cuts texts as its training did."""
 
 MOST_BITS: Final = 20
@@ -64,9 +67,9 @@ class DomainModel:
             texts: large_string; null is the empty text.
         """
         found, n = ngrams(texts, self.bits), len(texts)
-        sums = np.stack([np.bincount(found.row, column[found.bucket], minlength=n) for column in self._columns], axis=1)
+        sums = [np.bincount(found.row, column[found.bucket], minlength=n) for column in self._columns]
         many = np.bincount(found.row, minlength=n)
-        return np.asarray(sums * self.scale / np.sqrt(many)[:, None] + self.bias)
+        return np.asarray(np.stack(sums, axis=1) * self.scale / np.sqrt(many)[:, None] + self.bias)
 
     def told(self, texts: pa.Array) -> np.ndarray:
         """The domain of each text; of equal scores the first."""
@@ -95,8 +98,8 @@ class DomainModel:
 
     def save(self, path: Path) -> None:
         """Write the model as one safetensors file."""
-        about = {"domains": json.dumps(self.domains), "scale": repr(self.scale), "version": VERSION}
-        path.write_bytes(save({"weights": self.weights, "bias": self.bias}, metadata=about))
+        about = json.dumps({"version": VERSION, "domains": self.domains, "scale": self.scale})
+        path.write_bytes(save({"weights": self.weights, "bias": self.bias}, metadata={ABOUT: about}))
 
     @classmethod
     def load(cls, path: Path) -> DomainModel:
@@ -107,11 +110,11 @@ class DomainModel:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                about, names = file.metadata() or {}, set(file.keys())
+                about, names = json.loads((file.metadata() or {})[ABOUT]), set(file.keys())
                 if about.get("version") != VERSION or names != {"weights", "bias"}:
                     raise _foreign(path, f"one of version {about.get('version')}")
                 model = cls(
-                    domains=tuple(json.loads(about["domains"])),
+                    domains=tuple(about["domains"]),
                     weights=file.get_tensor("weights"),
                     scale=float(about["scale"]),
                     bias=file.get_tensor("bias"),
@@ -130,7 +133,8 @@ class DomainModel:
             raise _foreign(path, f"the domains {', '.join(map(str, self.domains))[:80] or 'none'}")
         if self.weights.dtype != np.int8 or self.weights.shape != shape or not 0 < self.bits <= MOST_BITS:
             raise _foreign(path, f"weights of {self.weights.dtype} {self.weights.shape}")
-        if self.bias.dtype != np.float64 or self.bias.shape != (n,) or not np.isfinite([*self.bias, self.scale]).all():
+        finite = self.bias.dtype == np.float64 and np.isfinite([*self.bias.flat, self.scale]).all()
+        if self.bias.shape != (n,) or not finite:
             raise _foreign(path, f"a bias of {self.bias.dtype} {self.bias.shape} and the scale {self.scale}")
 
 

@@ -32,16 +32,18 @@ _OTHER, _LETTER, _DIGIT, _MARK = 0, 1, 2, 3
 _CLASS: Final = np.zeros(256, dtype=np.uint8)
 _CLASS[[*range(ord("a"), ord("z") + 1), *range(ord("A"), ord("Z") + 1), *range(128, 256)]] = _LETTER
 _CLASS[ord("0") : ord("9") + 1] = _DIGIT
-_CLASS[list(b"?!`(){}[];=<>+*/%$_\"|")] = _MARK
+_CLASS[list(b'?!`(){}[];=<>+*/%$_"|')] = _MARK
 _LOWER: Final = np.arange(256, dtype=np.uint8)
 _LOWER[ord("A") : ord("Z") + 1] += 32
 _ENDS: Final = np.zeros(256, dtype=bool)
 _ENDS[list(b".?!:\n")] = True
 _KEPT: Final = np.array([(1 << 8 * n) - 1 for n in range(WORD_BYTES)] + [2**64 - 1], dtype=np.uint64)
-_SALTS: Final = np.array(
-    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3],
-    dtype=np.uint64,
-)
+_SALTS: Final = tuple(
+    map(np.uint64, (
+        0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB,
+        0x8EBC6AF09C88C6E3,
+    ))
+)  # fmt: skip
 _MIX: Final = np.uint64(0xFF51AFD7ED558CCD)
 """Odd constants of splitmix64, murmur3 and wyhash: multiplying by them spreads a key over the upper bits."""
 
@@ -141,7 +143,7 @@ def _tokens(kind: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarra
     start, end = edges[:-1], edges[1:]
     real = kind[start] != _OTHER
     start, end = start[real], end[real]
-    return start, end, np.searchsorted(bounds, start, side="right") - 1
+    return start, end, np.repeat(np.arange(len(bounds) - 1), np.diff(np.searchsorted(start, bounds)))
 
 
 def _keys(raw: np.ndarray, kind: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -149,14 +151,14 @@ def _keys(raw: np.ndarray, kind: np.ndarray, start: np.ndarray, end: np.ndarray)
     np.take(_LOWER, raw, out=padded[: len(raw)])
     eight = np.ndarray(len(raw) + 1, dtype="<u8", buffer=padded.data, strides=(1,))
     length = np.minimum(end - start, WORD_BYTES)
-    key = eight[start] & _KEPT[length]
+    key: np.ndarray = eight[start] & _KEPT[length]
     digits = kind[start] == _DIGIT
     key[digits] = length[digits].astype(np.uint64)
     return key
 
 
 def _begins(raw: np.ndarray, start: np.ndarray, place: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Where a token is the first of its text, sentence or line: the two bytes before it, if they are its own, tell."""
+    """Where a token is the first of its text, sentence or line: the two bytes before it in its text tell."""
     begins = np.ones(len(start), dtype=bool)
     begins[1:] = row[1:] != row[:-1]
     for back in (1, 2):
@@ -165,8 +167,8 @@ def _begins(raw: np.ndarray, start: np.ndarray, place: np.ndarray, row: np.ndarr
 
 
 def _mixed(key: np.ndarray) -> np.ndarray:
-    mixed = key * _MIX
-    return mixed ^ (mixed >> np.uint64(33))
+    mixed: np.ndarray = key * _MIX
+    return np.asarray(mixed ^ (mixed >> np.uint64(33)))
 
 
 def _bucket(key: np.ndarray, kind: int, bits: int) -> np.ndarray:
