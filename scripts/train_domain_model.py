@@ -3,8 +3,8 @@
     python scripts/train_domain_model.py [--data FOLDER] [--labelled FILE]… [--out FILE] [--seed 0]
 
 Trains on the requests of domain_seeds.txt, and on those of the public sets in --data (../shared/data by default) to
-which domain_labels.toml or their set gives a domain; without the folder on the former alone. --labelled adds your own: JSON
-lines with "text" and "domain", which weigh as much as the public ones labelled by hand. What tests it
+which domain_labels.toml or their set gives a domain; without the folder on the former alone. --labelled adds your
+own: JSON lines with "text" and "domain", which weigh as much as the public ones labelled by hand. What tests it
 (benchmarks/curation/domains.py) is kept out: no request that shares more than half of a test item's 8-grams. The same
 input and seed give the same file on the same numpy. Printed: cross-validation over what was labelled by hand, with
 the rest always in training.

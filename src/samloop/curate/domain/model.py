@@ -13,7 +13,7 @@ import pyarrow as pa
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from samloop.curate.domain.ngrams import ngrams
+from samloop.curate.domain.ngrams import WORD, Ngrams, ngrams
 from samloop.errors import RecipeError
 from samloop.example import DOMAINS
 from samloop.files import readable
@@ -30,6 +30,11 @@ VERSION: Final = 1
 MOST_BITS: Final = 20
 SHOWN: Final = 4
 """How many n-grams a reason names."""
+
+SURE: Final = 0.3
+"""The share that a domain needs; twice that of chance among seven."""
+
+UNKNOWN: Final = "general"
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,25 @@ class DomainModel:
         Args:
             texts: large_string; null is the empty text.
         """
-        found, n = ngrams(texts, self.bits), len(texts)
+        return self._scores(ngrams(texts, self.bits), len(texts))
+
+    def _scores(self, found: Ngrams, n: int) -> np.ndarray:
         sums = [np.bincount(found.row, column[found.bucket], minlength=n) for column in self._columns]
         many = np.bincount(found.row, minlength=n)
         return np.asarray(np.stack(sums, axis=1) * self.scale / np.sqrt(many)[:, None] + self.bias)
 
     def told(self, texts: pa.Array) -> np.ndarray:
-        """The domain of each text; of equal scores the first."""
-        names = np.array(self.domains, dtype=np.str_)
-        return np.asarray(names[self.scores(texts).argmax(axis=1)])
+        """The domain of each text, "general" where it has no word or no domain has a share of `SURE`.
+
+        Of equal scores the first.
+        """
+        found, n = ngrams(texts, self.bits), len(texts)
+        scores = self._scores(found, n)
+        names = np.array([*self.domains, UNKNOWN], dtype=np.str_)
+        best = scores.argmax(axis=1)
+        worded = np.bincount(found.row[found.kind == WORD], minlength=n) > 0
+        best[~worded | (_shares(scores).max(axis=1) < SURE)] = len(self.domains)
+        return np.asarray(names[best])
 
     def why(self, text: str) -> str:
         """What speaks for the domain of a text, in a line: how sure it is, and the n-grams with most weight for it.
@@ -82,11 +97,10 @@ class DomainModel:
         An amount is by how much an n-gram lifts the domain above the next one.
         """
         column = pa.array([text], pa.large_string())
-        scores = self.scores(column)[0]
-        first, second = np.argsort(-scores, kind="stable")[:2]
-        shares = np.exp(scores - scores[first])
-        shares /= shares.sum()
         found = ngrams(column, self.bits)
+        scores = self._scores(found, 1)[0]
+        first, second = np.argsort(-scores, kind="stable")[:2]
+        shares = _shares(scores[None])[0]
         lead = self.weights[found.bucket, first].astype(np.int64) - self.weights[found.bucket, second]
         amounts: dict[str, float] = {}
         for at in np.flatnonzero(lead > 0):
@@ -94,6 +108,10 @@ class DomainModel:
             amounts[name] = amounts.get(name, 0.0) + float(lead[at]) * self.scale / float(np.sqrt(len(lead)))
         best = sorted(amounts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]
         named = ", ".join(f"“{name}” {amount:+.2f}" for name, amount in best) or "no n-gram, its bias alone"
+        if WORD not in found.kind:
+            return "no word in it"
+        if shares[first] < SURE:
+            return f"no domain has a share of {SURE:.0%}; {self.domains[first]} comes next with {shares[first]:.0%}"
         return f"{shares[first]:.0%}, before {self.domains[second]} with {shares[second]:.0%}; for it: {named}"
 
     def save(self, path: Path) -> None:
@@ -136,6 +154,11 @@ class DomainModel:
         finite = self.bias.dtype == np.float64 and np.isfinite([*self.bias.flat, self.scale]).all()
         if self.bias.shape != (n,) or not finite:
             raise _foreign(path, f"a bias of {self.bias.dtype} {self.bias.shape} and the scale {self.scale}")
+
+
+def _shares(scores: np.ndarray) -> np.ndarray:
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def _foreign(path: Path, got: str) -> RecipeError:

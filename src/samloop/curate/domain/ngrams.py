@@ -20,6 +20,9 @@ HEAD_CHARACTERS: Final = 160
 TAIL_CHARACTERS: Final = 80
 """What is looked at of a longer request: a task stands before or after the text that was pasted."""
 
+SHOWN_CHARACTERS: Final = 30
+"""How much of an n-gram a person is shown."""
+
 WORD_BYTES: Final = 8
 STEM_BYTES: Final = 4
 LENGTHS: Final = (16, 31, 61, 121, 241)
@@ -71,6 +74,7 @@ class Ngrams:
         """The n-gram as a person reads it; ``^`` marks the beginning of a sentence, ``-`` an open end."""
         found = bytes(self.raw[self.start[at] : self.end[at]]).decode("utf-8", "replace")
         words = " ".join(found.split())
+        words = words if len(words) <= SHOWN_CHARACTERS else words[:SHOWN_CHARACTERS] + "…"
         if self.kind[at] == LENGTH:
             step = int(np.searchsorted(LENGTHS, self.end[at] - self.start[at], side="right"))
             return f"({LENGTHS[step - 1]} bytes and more)" if step else f"(under {LENGTHS[0]} bytes)"
