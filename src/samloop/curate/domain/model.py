@@ -137,17 +137,17 @@ class DomainModel:
                     scale=float(about["scale"]),
                     bias=file.get_tensor("bias"),
                 )
+            model._check(path)
         except FileNotFoundError:
             raise _foreign(path, "no file") from None
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, OSError, AttributeError, KeyError, ValueError, TypeError) as error:
             raise _foreign(path, type(error).__name__) from error
-        model._check(path)
         return model
 
     def _check(self, path: Path) -> None:
         n = len(self.domains)
         shape = (1 << self.bits, n)
-        if not set(self.domains) <= set(DOMAINS) or n < 2:
+        if not set(self.domains) <= set(DOMAINS) or len(set(self.domains)) != n or n < 2:
             raise _foreign(path, f"the domains {', '.join(map(str, self.domains))[:80] or 'none'}")
         if self.weights.dtype != np.int8 or self.weights.shape != shape or not 0 < self.bits <= MOST_BITS:
             raise _foreign(path, f"weights of {self.weights.dtype} {self.weights.shape}")
@@ -158,7 +158,7 @@ class DomainModel:
 
 def _shares(scores: np.ndarray) -> np.ndarray:
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    return np.asarray((shares / shares.sum(axis=1, keepdims=True)).round(6))  # the last bits depend on the processor
 
 
 def _foreign(path: Path, got: str) -> RecipeError:
