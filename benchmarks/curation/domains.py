@@ -2,9 +2,10 @@
 
     python benchmarks/curation/domains.py
 
-Sets, their labels and whose they are: domain_sets.py. Nothing of them was trained on. Complexity has no labelled set of
-its own; it is compared with what should grow with it: the number of instructions (IFEval), of steps of the solution
-(GSM8K), of its lines (HumanEval), and our own labels of the held-out requests. Needs ../shared/data (or SAMLOOP_DATA).
+Sets, their labels and whose they are: domain_sets.py. Nothing of them was trained on. Complexity has no labelled set
+of its own; it is compared with what should grow with it: the number of instructions (IFEval), of steps of the
+solution (GSM8K), of its lines (HumanEval), and our own labels of the held-out requests. Needs ../shared/data (or
+SAMLOOP_DATA).
 """
 
 from __future__ import annotations
