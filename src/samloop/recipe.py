@@ -70,7 +70,7 @@ class SourceSettings(BaseModel):
 class Collect(Section):
     """What is read, and in which portions."""
 
-    batch_examples: int = Field(4096, ge=1, description="examples curated and stored per transaction, at most")
+    batch_examples: int = Field(8192, ge=1, description="examples curated and stored per transaction, at most")
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
     workers: int = Field(2, ge=0, description="processes that judge examples of a large source; 0: none but this one")
     sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
