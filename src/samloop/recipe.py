@@ -88,6 +88,9 @@ class Curate(Section):
 
     rubric: str = Field("unified", description="unified, pipeline or distillation")
     reject_below: float = Field(0.3, ge=0, le=1, description="quality score under which an example is rejected")
+    domains: str = Field(
+        "model", description="what tells domain and complexity: model, keywords, or the whole path of a model's file"
+    )
     decontaminate: tuple[str, ...] = Field(
         ("routing",),
         description="evaluation items that no example may contain: names of suites that bring their own, JSONL files",
