@@ -41,6 +41,8 @@ _RARE_PROMPT: Final = np.uint8(16)
 _COUNTED: Final = (WHOLE, PROMPT, ANSWER, _RARE, _RARE_PROMPT)
 
 PAIRS_AT_ONCE: Final = 2**13
+SHINGLES_AT_ONCE: Final = 2**21
+"""Pairs are compared in portions of at most so many; a pair of larger texts is one alone."""
 
 Pairs = npt.NDArray[np.int64]
 
@@ -92,7 +94,7 @@ class Compared:
         Args:
             jaccard: the index from which on texts are nearly the same.
         """
-        parts = [slice(at, at + PAIRS_AT_ONCE) for at in range(0, len(first), PAIRS_AT_ONCE)]
+        parts = portions(self.starts[first + 1] - self.starts[first] + self.starts[other + 1] - self.starts[other])
         found = [self._compare(first[part], other[part], jaccard) for part in parts]
         return Verdicts(
             np.concatenate([np.empty(0, bool), *(part.same for part in found)]),
@@ -110,7 +112,8 @@ class Compared:
             by_rare = np.where(
                 either[rare] > 0, both[rare] >= RARE_JACCARD * either[rare], both[what] == either[what]
             )
-            return alike[what] & (either[what] > 0) & by_rare
+            told: npt.NDArray[np.bool_] = alike[what] & (either[what] > 0) & by_rare
+            return told
 
         kinds = self.kinds[first], self.kinds[other]
         changed = ((kinds[0] | kinds[1]) & BRIEF != 0) & (either[prompt] - both[prompt] > BRIEF_CHANGES)
@@ -137,3 +140,15 @@ class Compared:
         pair = np.repeat(np.arange(len(texts)), sizes)
         at = np.arange(int(ends[-1]) if len(ends) else 0) - (ends - sizes)[pair] + self.starts[texts][pair]
         return (pair.astype(np.uint64) << np.uint64(HASH_BITS)) | self.hashes[at], at
+
+
+def portions(sizes: Offsets) -> list[slice]:
+    """Pairs with so many shingles each, in portions of at most `PAIRS_AT_ONCE` and `SHINGLES_AT_ONCE`."""
+    found, start, ends = [], 0, np.cumsum(sizes)
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        end = int(np.searchsorted(ends, before + SHINGLES_AT_ONCE, side="right"))
+        end = min(max(end, start + 1), start + PAIRS_AT_ONCE)
+        found.append(slice(start, end))
+        start = end
+    return found

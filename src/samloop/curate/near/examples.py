@@ -65,8 +65,8 @@ class Cut:
 
     def keys(self, frequencies: Frequencies) -> npt.NDArray[np.uint64]:
         """Band keys of wholes, then of prompts: uint64, one row per example."""
-        parts = (frequencies.stripped(self.marked.part(mark)) for mark in (WHOLE, PROMPT))
-        return example_keys(*parts, (self.kinds & PAIR) != 0)
+        wholes, prompts = (frequencies.stripped(self.marked.part(mark)) for mark in (WHOLE, PROMPT))
+        return example_keys(wholes, prompts, (self.kinds & PAIR) != 0)
 
     def compare(self, frequencies: Frequencies, first: Pairs, other: Pairs, jaccard: float = JACCARD) -> Verdicts:
         """Compare examples first[i] and other[i]."""

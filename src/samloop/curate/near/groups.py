@@ -101,9 +101,10 @@ class Groups:
         prompts = (keys & np.uint64(1)).astype(bool)
         known = np.flatnonzero(prompts & (leaders != owners))
         known = known[self.roots(owners[known]) == self.roots(leaders[known])]
-        keys, owners, leaders = (np.delete(each, known) for each in (keys, owners, leaders))
-        alone = _alone(keys)
-        return keys[~alone], owners[~alone], leaders[~alone]
+        left = np.ones(len(keys), bool)
+        left[known] = False
+        left[left] = ~_alone(keys[left])
+        return keys[left], owners[left], leaders[left]
 
     def _judge(self, first: Pairs, other: Pairs) -> None:
         verdicts = self.compare(first, other)
@@ -136,6 +137,16 @@ class Groups:
             if (above == at).all():
                 return at.astype(np.int64)
             at = above
+
+    def clusters(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Those that stay and belong together with others that stay; and beside each the first of its cluster."""
+        linked = np.flatnonzero(self._parent != np.arange(len(self._parent), dtype=self._parent.dtype))
+        members = np.unique(np.concatenate((linked, self.roots(linked))))
+        members = members[~self._gone[members]]
+        roots = self.roots(members)
+        _, first, place, count = np.unique(roots, return_index=True, return_inverse=True, return_counts=True)
+        several = count[place] > 1
+        return members[several], members[first[place]][several]
 
     def settled(self) -> Found:
         """Who goes and for whom. Call it once, when all keys were looked through."""

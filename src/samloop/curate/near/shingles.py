@@ -36,7 +36,7 @@ BLOCK_CHARACTERS: Final = 2**20
 """Texts are cut in blocks of about this many characters, so that the arrays of a block fit the processor's cache."""
 
 BLOCK_TEXTS: Final = 2**16
-"""The text of a shingle, its hash and its marks share one 64-bit number, so that one sort makes all sets of a block."""
+"""Text, hash and marks of a shingle share one 64-bit number, so that one sort makes all sets of a block."""
 
 WHOLE, PROMPT, ANSWER = np.uint8(1), np.uint8(2), np.uint8(4)
 """Marks of a shingle: it is one of the whole text, of what is asked, of what is answered; one may be of several."""
@@ -122,7 +122,7 @@ def join(parts: Sequence[Marked]) -> Marked:
 
 
 def blocks(sizes: Sequence[int]) -> Iterator[slice]:
-    """Texts of so many characters in portions of about `BLOCK_CHARACTERS`; one larger text is a portion of its own."""
+    """Texts of so many characters in portions of about `BLOCK_CHARACTERS`; a larger text is a portion of its own."""
     start, characters = 0, 0
     for at, size in enumerate(sizes):
         if at > start and (characters + size > BLOCK_CHARACTERS or at - start == BLOCK_TEXTS):

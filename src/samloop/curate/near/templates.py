@@ -55,7 +55,8 @@ class Frequencies:
 
     def common(self, sets: Sets) -> npt.NDArray[np.bool_]:
         """Whether each shingle of `sets` belongs to a template."""
-        return self.table[sets.hashes & self._mask] > self.above
+        above: npt.NDArray[np.bool_] = self.table[sets.hashes & self._mask] > self.above
+        return above
 
     def stripped(self, sets: Sets) -> Sets:
         """`sets` without templates; a text that is nothing but template keeps all it has."""
