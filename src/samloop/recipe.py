@@ -83,6 +83,16 @@ class Redact(Section):
     names: tuple[str, ...] = Field((), description="names of people or projects to take out as well")
 
 
+class Near(Section):
+    """Near-duplicates: what `curate` leaves out, and `dedupe --strategy near` rejects."""
+
+    enabled: bool = Field(True, description="whether curation in bulk looks for them")
+    jaccard: float = Field(0.8, ge=0.5, le=1, description="share of three-word sequences that two have in common")
+    template_examples: int = Field(
+        40, ge=1, le=200, description="sequences in more examples than this are a template's, and count for nothing"
+    )
+
+
 class Curate(Section):
     """How examples are judged."""
 
@@ -96,6 +106,7 @@ class Curate(Section):
         description="evaluation items that no example may contain: names of suites that bring their own, JSONL files",
     )
     redact: Redact = Redact()
+    near: Near = Near()
     rules: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="per rule: enabled = false, or its own options"
     )
