@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samloop.text.patterns import PATTERNS, PREFILTER, Placeholders, Redactor, redact
+from samloop.curate.batch import cleaned
+from samloop.curate.redact import redact as redact_in_bulk
+from samloop.example import Example, normalise
+from samloop.text.patterns import PATTERNS, Pattern, Placeholders, Redactor, redact
+from samloop.text.providers import PROVIDERS, Provider, keywords
 
 DIGITS = "7391846205" * 30
 LETTERS = "qX7bR2mZ9kT4wVc8LnP5sJ6dG3hF1yNa" * 10
@@ -163,9 +169,14 @@ def test_names_on_the_users_list_go_as_whole_words_in_any_case() -> None:
     assert counts == {"EMAIL": 1, "NAME": 3}
 
 
+def seen_in_bulk(redactor: Redactor, text: str) -> bool:
+    column = pa.array([text.encode("utf-8", "replace").decode()])
+    return any(pc.match_substring_regex(column, p)[0].as_py() for p in redactor.prefilters)
+
+
 @pytest.mark.parametrize("text", [*SECRETS.values(), *(text for _, text, _ in PERSONAL)])
 def test_the_bulk_prefilter_sees_all_that_the_patterns_take(text: str) -> None:
-    assert pc.match_substring_regex(pa.array([text]), PREFILTER)[0].as_py()
+    assert seen_in_bulk(Redactor(), text)
 
 
 def test_patterns_compile_in_both_engines_and_agree() -> None:
@@ -205,12 +216,46 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
 @given(MIXED)
 def test_what_the_prefilter_passes_over_the_single_way_leaves_too(text: str) -> None:
     redactor = Redactor(["Ann", "Zoë"])
-    seen = pc.match_substring_regex(pa.array([text.encode("utf-8", "replace").decode()]), redactor.prefilter)[
-        0
-    ].as_py()
     text = text.encode("utf-8", "replace").decode()
-    if not seen:
+    if not seen_in_bulk(redactor, text):
         assert redactor.redact(text, Placeholders()) == text
+
+
+def plainly(patterns: Sequence[Pattern], text: str) -> str:
+    """The table applied without any of its cheap looks."""
+    bare = [dataclasses.replace(p, gate="", needles=(), dense=False) for p in patterns]
+    redactor = Redactor()
+    redactor.patterns = tuple(bare)
+    return redactor.redact(text, Placeholders([text]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(MIXED, min_size=1, max_size=12))
+def test_bulk_and_single_give_the_same_answer_as_the_bare_patterns(texts: list[str]) -> None:
+    texts = [normalise(t.encode("utf-8", "replace").decode()) or "x" for t in texts]
+    examples = [Example(source="dataset", format="instruction", input_text="x", output_text=t) for t in texts]
+    columns = cleaned(examples * 2, lambda _: False)
+    redact_in_bulk(columns, Redactor())
+    expected = [plainly(PATTERNS, t) for t in texts]
+    assert [redact(t)[0] for t in texts] == expected
+    assert columns.output_text == expected * 2
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: p.name)
+@settings(deadline=None, max_examples=10)
+@given(data=st.data())
+def test_every_providers_format_passes_all_cheap_looks(provider: Provider, data: st.DataObject) -> None:
+    token = data.draw(st.from_regex(re.compile(provider.pattern, re.ASCII), fullmatch=True))
+    assert redact(token)[0] == plainly(PATTERNS, token)
+    assert seen_in_bulk(Redactor(), token)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: p.name)
+def test_the_engines_agree_on_every_providers_format(provider: Provider) -> None:
+    for expression in (provider.pattern, *keywords([provider])):
+        compiled = re.compile(expression, re.ASCII)
+        found = pc.match_substring_regex(pa.array(list(SECRETS.values())), expression).to_pylist()
+        assert found == [compiled.search(text) is not None for text in SECRETS.values()]
 
 
 def test_every_pattern_is_bounded() -> None:

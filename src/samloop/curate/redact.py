@@ -25,32 +25,42 @@ def redact(columns: Columns, redactor: Redactor) -> None:
     One value has one placeholder in all fields of its example.
     """
     suspects: dict[int, set[str]] = {}
-    for name, rows in _suspects(columns, redactor):
-        for i in rows:
-            suspects.setdefault(i, set()).add(name)
+    for name, i in _suspects(columns, redactor):
+        suspects.setdefault(i, set()).add(name)
     for i, names in sorted(suspects.items()):
         _redact_row(columns, i, names, redactor)
 
 
-def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, list[int]]]:
-    """Per field, the rows in which a pattern may match."""
+def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, int]]:
+    """The fields, and their rows, in which a pattern may match."""
+    places: list[tuple[str, int]] = []
+    texts: list[str] = []
+
+    def add(name: str, row: int, text: str | None) -> None:
+        if text:
+            places.append((name, row))
+            texts.append(text)
+
     for name in (*TEXTS, *KEYS):
-        yield name, _seen(getattr(columns, name), redactor)
-    if any(columns.metadata):
-        yield "metadata", _seen([_BETWEEN.join(_strings(m)) if m else None for m in columns.metadata], redactor)
-    if any(columns.history):
-        row = [i for i, history in enumerate(columns.history) for _ in history]
-        contents: list[str | None] = [turn["content"] for history in columns.history for turn in history]
-        yield "history", [row[k] for k in _seen(contents, redactor)]
+        for row, text in enumerate(getattr(columns, name)):
+            add(name, row, text)
+    for row, (metadata, history) in enumerate(zip(columns.metadata, columns.history, strict=True)):
+        if metadata:
+            add("metadata", row, _BETWEEN.join(_strings(metadata)))
+        for turn in history:
+            add("history", row, turn["content"])
+    return (places[k] for k in _seen(texts, redactor))
 
 
-def _seen(texts: Sequence[str | None], redactor: Redactor) -> list[int]:
-    if not any(texts):
-        return []
+def _seen(texts: Sequence[str], redactor: Redactor) -> Sequence[int]:
+    """Which texts a bulk look sees something in. One look at all of them: an expression takes long to compile."""
     if len(texts) <= FEW:
-        return [i for i, text in enumerate(texts) if text]
-    found = pc.match_substring_regex(pa.array(texts, pa.large_string()), redactor.prefilter)
-    return [int(i) for i in np.flatnonzero(pc.fill_null(found, False).to_numpy(zero_copy_only=False))]
+        return range(len(texts))
+    column, seen = pa.array(texts, pa.large_string()), np.zeros(len(texts), dtype=bool)
+    for prefilter in redactor.prefilters:
+        found = pc.match_substring_regex(column, prefilter)
+        seen |= found.to_numpy(zero_copy_only=False)
+    return [int(k) for k in np.flatnonzero(seen)]
 
 
 def _strings(value: Any, key: str = "") -> list[str]:

@@ -1,264 +1,34 @@
-"""The one table of what is taken out of text before anything is stored, for bulk and for a single captured text.
+"""Taking out of text what must not be stored: one code for bulk and for a single captured text.
 
-Each `Pattern` has three stages of rising cost, and each stage may only let through what the next one needs:
-
-1. `keyword`: an RE2 expression that a bulk engine runs over all rows at once (`PREFILTER` joins them all);
-2. `needles` and `gate`: literals, and an expression shared by several patterns, looked for in the rows that are left;
-3. `pattern` and `check`: the exact shape, and a checksum or plausibility test on each match.
-
-All expressions keep to the syntax that RE2 and Python's `re` share, with ASCII classes and bounded repetition in
-front of any required literal, so that both engines agree and none takes more than linear time.
+The table of patterns (`samloop.text.table`) is applied in order. Everything else here saves time: a pattern is only
+tried where one of its literals or its gate stands in the text, and a bulk engine may leave out the texts in which no
+pattern can match (`Redactor.prefilters`, in RE2). None of these looks ever decides what is taken out, so that every
+way gives the same answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from samloop.text import checks
+from samloop.text.table import DENSE, NUMERIC, PATTERNS, SECRET_FIELD, Pattern
+
+__all__ = ["PATTERNS", "PLACEHOLDER", "SECRET_FIELD", "Pattern", "Placeholders", "Redactor", "redact"]
 
 PLACEHOLDER: Final = re.compile(r"\[REDACTED_([A-Z]+(?:_[A-Z]+)*)(?:_([0-9]{1,6}))?\]")
 """What stands where a value was: [REDACTED_EMAIL], [REDACTED_EMAIL_2]."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """One kind of value to take out.
-
-    Attributes:
-        type: what the placeholder says, e.g. ``EMAIL``.
-        keyword: RE2 expression that matches every text `pattern` matches; cheap, for the bulk pre-filter.
-        pattern: the exact shape; the group named ``v``, where there is one, is what is replaced.
-        needles: lower-case literals of which one stands in every text that matches; empty: always look.
-        gate: an expression, cheaper than `pattern`, that matches every text `pattern` matches; looked for once per
-            text where several patterns share it. Empty: always look.
-        check: whether a match is a real one; None accepts all.
-    """
-
-    type: str
-    keyword: str
-    pattern: str
-    needles: tuple[str, ...] = ()
-    check: Callable[[re.Match[str]], bool] | None = None
-    gate: str = ""
-    compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "compiled", re.compile(self.pattern, re.ASCII))
-
-
-_LONG_RUN = r"[A-Za-z0-9_+/=\-]{15}"
-
-
-def _token(keyword: str, pattern: str, *needles: str) -> Pattern:
-    """A provider's key: `pattern` begins at a word boundary, and what it matched must look random."""
-    needles = needles or (keyword.lower(),)
-    return Pattern("API_KEY", keyword, rf"\b{pattern}", needles, checks.random_looking, gate=_LONG_RUN)
-
-
-_SENSITIVE_NAME = (
-    r"(?i:passw(?:or)?d|passwd|passphrase|pwd|secret|api[_\-]?key|access[_\-]?key|account[_\-]?key"
-    r"|auth[_\-]?key|private[_\-]?key|encryption[_\-]?key|token|credentials?)"
-)
-_ASSIGNED = r"(?:_?[0-9]{1,3}|(?i:_(?:value|id|prod|dev|test|live|base64)))?[\"']?\s{0,3}(?:=>|:=|==|=|:)\s{0,3}"
-_ASSIGNMENT = _SENSITIVE_NAME + r"[A-Za-z0-9_]*[\"']?\s*[=:]"
-_FOUR_NUMBERS = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
-_HEX_GROUPS = "[23][0-9a-fA-F]{3}:[0-9a-fA-F]{0,4}:"
-_SEVEN_DIGITS = r"[0-9](?:[ ().\-/]{0,2}[0-9]){6}"
-
-PATTERNS: Final[tuple[Pattern, ...]] = (
-    Pattern(
-        "PRIVATE_KEY",
-        "-----BEGIN",
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=\s\\:,.]|-[A-Za-z0-9])*"
-        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
-        ("-----begin",),
-        checks.key_block,
-    ),
-    # Providers' own token formats, as they document them or as public secret scanners know them.
-    _token(
-        "(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)",
-        r"(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}\b",
-        "akia",
-        "asia",
-        "agpa",
-        "aida",
-        "aroa",
-        "anpa",
-    ),
-    _token("gh[pousr]_", r"gh[pousr]_[A-Za-z0-9]{36,255}\b", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    _token("github_pat_", r"github_pat_[A-Za-z0-9_]{22,255}\b"),
-    _token("glpat-", r"glpat-[A-Za-z0-9_\-]{20,64}"),
-    _token(r"\bsk-", r"sk-[A-Za-z0-9_\-]{20,250}", "sk-"),
-    _token(
-        "xox[abeoprs]-",
-        r"xox[abeoprs]-[A-Za-z0-9\-]{10,250}",
-        "xoxa-",
-        "xoxb-",
-        "xoxe-",
-        "xoxo-",
-        "xoxp-",
-        "xoxr-",
-        "xoxs-",
-    ),
-    _token("xapp-", r"xapp-[0-9]-[A-Za-z0-9\-]{20,250}"),
-    _token("hooks.slack", r"hooks\.slack\.com/(?P<v>services/[A-Za-z0-9/]{30,80})"),
-    _token("AIza", r"AIza[A-Za-z0-9_\-]{35}"),
-    _token("ya29", r"ya29\.[A-Za-z0-9_\-]{20,500}"),
-    _token("GOCSPX-", r"GOCSPX-[A-Za-z0-9_\-]{28}"),
-    _token("[srp]k_(?:live|test)_", r"[srp]k_(?:live|test)_[A-Za-z0-9]{16,200}\b", "k_live_", "k_test_"),
-    _token("whsec_", r"whsec_[A-Za-z0-9+/=]{24,100}"),
-    _token(r"\bhf_", r"hf_[A-Za-z0-9]{30,60}\b", "hf_"),
-    _token("npm_", r"npm_[A-Za-z0-9]{36}\b"),
-    _token("pypi-", r"pypi-[A-Za-z0-9_\-]{50,500}"),
-    _token(r"\bSG\.", r"SG\.[A-Za-z0-9_\-]{16,64}\.[A-Za-z0-9_\-]{16,64}", "sg."),
-    _token("(?:AC|SK)[0-9a-f]{4}", r"(?:AC|SK)[0-9a-f]{32}\b", "ac", "sk"),
-    _token("do[opr]_v1_", r"do[opr]_v1_[0-9a-f]{64}\b", "doo_v1_", "dop_v1_", "dor_v1_"),
-    _token("dapi[0-9a-f]", r"dapi[0-9a-f]{32}\b", "dapi"),
-    _token("shp(?:at|ca|pa|ss)_", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b", "shpat_", "shpca_", "shppa_", "shpss_"),
-    _token("gsk_", r"gsk_[A-Za-z0-9]{40,80}\b"),
-    _token("r8_", r"r8_[A-Za-z0-9]{37,40}\b"),
-    _token("[0-9]:AA", r"[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}", ":aa"),
-    Pattern(
-        "TOKEN",
-        "eyJ",
-        r"\beyJ[A-Za-z0-9_\-]{8,1000}\.eyJ[A-Za-z0-9_\-]{8,1000}\.[A-Za-z0-9_\-]{8,1000}",
-        ("eyj",),
-    ),
-    Pattern(
-        "PASSWORD",
-        r"://[^\s@]*@",
-        r"\b[A-Za-z][A-Za-z0-9+.\-]{1,30}://[^\s:/@\"'<>\[\]]{0,100}:(?P<v>[^\s@\"'<>\[\]]{1,200})@",
-        ("://",),
-        checks.not_a_stand_in,
-    ),
-    Pattern(
-        "TOKEN",
-        r"(?i:bearer|basic)\s+[A-Za-z0-9._~+/=\-]{16}",
-        r"(?i:\b(?:bearer|basic))\s{1,4}(?P<v>[A-Za-z0-9._~+/=\-]{16,1000})",
-        ("bearer", "basic"),
-        checks.random_looking,
-    ),
-    Pattern(
-        "PASSWORD",
-        _ASSIGNMENT,
-        f"(?P<k>{_SENSITIVE_NAME}){_ASSIGNED}(?:\"(?P<v>[^\"\\n]{{1,300}})\"|'(?P<w>[^'\\n]{{1,300}})'|`(?P<x>[^`\\n]{{1,300}})`)",
-        checks.SECRET_NEEDLES,
-        checks.quoted_secret,
-    ),
-    Pattern(
-        "PASSWORD",
-        _ASSIGNMENT,
-        f"(?P<k>{_SENSITIVE_NAME}){_ASSIGNED}(?P<v>[^\\s\"'`,;\\[\\](){{}}<>]{{4,300}})",
-        checks.SECRET_NEEDLES,
-        checks.bare_secret,
-    ),
-    Pattern(
-        "PASSWORD",
-        r"(?i:--(?:password|token|api-?key|secret) |passw(?:or)?d is )",
-        r"(?i:--(?:password|token|api-?key|secret) |\b(?P<k>passw(?:or)?d) is )[\"'`]?"
-        r"(?P<v>[^\s\"'`,;\[\](){}<>]{4,300})",
-        ("--password ", "--token ", "--api", "--secret ", "passwd is ", "password is "),
-        checks.bare_secret,
-    ),
-    Pattern(
-        "EMAIL",
-        "[A-Za-z0-9_%+.-]@[A-Za-z0-9]",
-        r"\b[A-Za-z0-9][A-Za-z0-9._%+\-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9\-]{0,62}\.){1,8}[A-Za-z]{2,24}\b",
-        ("@",),
-        checks.email,
-    ),
-    Pattern(
-        "IBAN",
-        _SEVEN_DIGITS,
-        r"(?i:\b[a-z]{2}[0-9]{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,4})?\b)",
-        (),
-        checks.iban,
-        gate=_SEVEN_DIGITS,
-    ),
-    Pattern(
-        "CREDIT_CARD",
-        _SEVEN_DIGITS,
-        r"\b[0-9](?:[ -]?[0-9]){11,18}\b",
-        (),
-        checks.card,
-        gate=_SEVEN_DIGITS,
-    ),
-    Pattern("SSN", _SEVEN_DIGITS, r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b", ("-",), checks.ssn, gate=_SEVEN_DIGITS),
-    Pattern(
-        "PHONE",
-        r"\+[0-9]{1,3}[ .\-(/]?[ (0-9]",
-        r"\+[0-9]{1,3}(?:[ .\-/]?\(?[0-9]{1,5}\)?){2,6}",
-        ("+",),
-        checks.phone_international,
-    ),
-    Pattern(
-        "PHONE",
-        _SEVEN_DIGITS,
-        r"(?:\b1[ .\-])?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .\-])[0-9]{3}[ .\-][0-9]{4}\b",
-        (),
-        checks.phone_local,
-        gate=_SEVEN_DIGITS,
-    ),
-    Pattern(
-        "PHONE",
-        _SEVEN_DIGITS,
-        r"\b0[1-9][0-9]{0,3}(?:[ \-][0-9]{2,4}){2,4}\b",
-        ("0",),
-        checks.phone_trunk,
-        gate=_SEVEN_DIGITS,
-    ),
-    Pattern(
-        "PHONE",
-        _SEVEN_DIGITS,
-        r"(?i:\b(?:(?:tele|cell)?phone|tel|mobile|cell|fax|whatsapp|desk|answering|call (?:me|us)|reach (?:me"
-        r"|us)|messages?))"
-        r"(?: (?i:number|no))?(?: (?i:is|at|on|to))?[ .:#=\n]{0,3}(?P<v>[(]?[0-9](?:[ ().\-/]{0,2}[0-9]){6,14})\b",
-        ("phone", "tel", "mobile", "cell", "fax", "whatsapp", "desk", "answer", "call", "reach", "message"),
-        checks.phone_named,
-        gate=_SEVEN_DIGITS,
-    ),
-    Pattern(
-        "IP_ADDRESS",
-        _FOUR_NUMBERS,
-        r"\b[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\b",
-        (),
-        checks.public_ip,
-        gate=_FOUR_NUMBERS,
-    ),
-    Pattern(
-        "IP_ADDRESS",
-        _HEX_GROUPS,
-        r"\b[23][0-9a-fA-F]{3}(?::[0-9a-fA-F]{0,4}){2,7}",
-        (":",),
-        checks.public_ip,
-        gate=_HEX_GROUPS,
-    ),
-    Pattern(
-        "USER",
-        r"(?:/Users/|/home/|[A-Za-z]:\\{1,2}Users\\)",
-        r"(?:/Users/|/home/|\b[A-Za-z]:\\{1,2}Users\\{1,2})(?P<v>[A-Za-z0-9_][A-Za-z0-9._\-]{0,63})",
-        ("users", "home"),
-        checks.user_name,
-    ),
-)
-"""In the order they are applied: what is most specific first, so that a token in a URL is a token and not a path."""
-
-PREFILTER: Final = "|".join(dict.fromkeys(p.keyword for p in PATTERNS))
-"""RE2 expression that matches every text in which any pattern could."""
-
+_DENSE = re.compile(DENSE)
+_NUMERIC = re.compile(NUMERIC)
+_CAPITALS = re.compile("[A-Z]+")
 _TOUCHING = re.compile(
     r"[0-9A-Za-z_]\[REDACTED_|\[REDACTED_[A-Z0-9_]{1,40}\][0-9A-Za-z_\[]"
     r"|[0-9][ ._/#+\-]\[REDACTED_|\[REDACTED_[A-Z0-9_]{1,40}\][ ._\-][0-9]"
 )
 MAX_PASSES: Final = 4
 """How often a text that changes is looked at: more than four values run together without a break are no prose."""
-
-SECRET_FIELD: Final = re.compile(rf"{_SENSITIVE_NAME}$", re.ASCII)
-"""The names of JSON fields whose whole value is a secret."""
 
 
 class Placeholders:
@@ -293,16 +63,20 @@ class Redactor:
         extra: further patterns, after the built-in ones.
 
     Attributes:
-        prefilter: RE2 expression; a text it does not match is left as it is by `redact`.
+        patterns: the table, in the order it is applied.
+        prefilters: RE2 expressions; a text that none of them matches is left as it is by `redact`. Two, because
+            one automaton for words and tokens together would be several times as slow.
     """
 
     def __init__(self, names: Sequence[str] = (), extra: Sequence[Pattern] = ()) -> None:
         self.patterns = (*PATTERNS, *extra)
-        self.prefilter = "|".join(dict.fromkeys(p.keyword for p in self.patterns))
         wanted = sorted({n.strip() for n in names if n.strip()}, key=lambda n: (-len(n), n))
         self._names = _whole_words(wanted) if wanted else None
+        tokens = [p.keyword for p in self.patterns if p.dense]
+        words = [p.keyword for p in self.patterns if not p.dense]
         if wanted:
-            self.prefilter += "|(?i:" + "|".join(_re2_literal(n) for n in wanted) + ")"
+            words.append("(?i:" + "|".join(_re2_literal(n) for n in wanted) + ")")
+        self.prefilters = tuple("|".join(dict.fromkeys(some)) for some in (words, tokens))
 
     def redact(self, text: str, placeholders: Placeholders) -> str:
         """`text` with every value the table knows replaced by its placeholder.
@@ -318,26 +92,98 @@ class Redactor:
         return text
 
     def _passed(self, text: str, placeholders: Placeholders) -> str:
-        seen, lowered = text, text.lower()
-        open_gates: dict[str, bool] = {"": True}
-        here: dict[tuple[str, ...], bool] = {(): True}
+        looks = _Looks(text)
         for pattern in self.patterns:
-            if pattern.gate not in open_gates:
-                open_gates[pattern.gate] = re.search(pattern.gate, seen) is not None
-            if not open_gates[pattern.gate]:
-                continue
-            if pattern.needles not in here:
-                here[pattern.needles] = _any_in(pattern.needles, lowered)
-            if not here[pattern.needles]:
-                continue
-            text = pattern.compiled.sub(partial(_replaced, pattern, placeholders), text)
-        return text if self._names is None else _outside(self._names, text, placeholders)
+            matches = looks.matches(pattern)
+            if matches is not None:
+                done = _substituted(pattern, looks.text, matches, placeholders)
+                if done is not looks.text:
+                    looks = _Looks(done)
+        return looks.text if self._names is None else _outside(self._names, looks.text, placeholders)
 
 
 def redact(text: str, names: Sequence[str] = ()) -> tuple[str, dict[str, int]]:
     """A single text without personal data and secrets, and how many values of each type were taken out."""
     placeholders = Placeholders([text])
     return Redactor(names).redact(text, placeholders), placeholders.counts
+
+
+class _Looks:
+    """The cheap looks at one text, each taken once and only when a pattern asks for it."""
+
+    __slots__ = ("_dense", "_gates", "_low", "_needles", "_numeric", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._dense: str | None = None
+        self._low: str | None = None
+        self._numeric: str | None = None
+        self._gates: dict[str, bool] = {}
+        self._needles: dict[tuple[str, ...], bool] = {}
+
+    def matches(self, pattern: Pattern) -> Iterable[re.Match[str]] | None:
+        """Where the shape is, in order; None where a cheap look says that it is nowhere."""
+        if pattern.dense and not self._runs():
+            return None
+        if pattern.gate and not self._open(pattern):
+            return None
+        seen = self._lowered() if pattern.folded else self.text
+        if pattern.needles and not self._holds(pattern.needles, seen):
+            return None
+        if not pattern.begins:
+            return pattern.compiled.finditer(self.text)
+        # Two hundred prefixes are looked for in the runs alone, which are a small part of the text.
+        where = self._runs() if pattern.dense and not pattern.folded else seen
+        literals = [literal for literal in pattern.begins if literal in where]
+        return self._beginning(pattern, literals, seen) if literals else None
+
+    def _beginning(self, pattern: Pattern, literals: Sequence[str], seen: str) -> Iterator[re.Match[str]]:
+        starts: set[int] = set()
+        for literal in literals:
+            at = seen.find(literal)
+            while at >= 0:
+                starts.add(at)
+                at = seen.find(literal, at + 1)
+        for start in sorted(starts):
+            if match := pattern.compiled.match(self.text, start):
+                yield match
+
+    def _open(self, pattern: Pattern) -> bool:
+        gate = pattern.gate
+        if gate not in self._gates:
+            where = self._numbers() if pattern.numeric else self.text
+            self._gates[gate] = bool(where) and re.search(gate, where) is not None
+        return self._gates[gate]
+
+    def _holds(self, needles: tuple[str, ...], seen: str) -> bool:
+        if needles not in self._needles:
+            self._needles[needles] = _any_in(needles, seen)
+        return self._needles[needles]
+
+    def _runs(self) -> str:
+        """The dense runs that look random, one per line."""
+        if self._dense is None:
+            long = "\n".join([word for word in self.text.split() if len(word) >= 15])
+            jumbled = checks.JUMBLED.search
+            self._dense = "\n".join([run for run in _DENSE.findall(long) if jumbled(run)]) if long else ""
+        return self._dense
+
+    def _numbers(self) -> str:
+        """The runs of numbers, one per line."""
+        if self._numeric is None:
+            self._numeric = "\n".join(_NUMERIC.findall(self.text))
+        return self._numeric
+
+    def _lowered(self) -> str:
+        if self._low is None:
+            self._low = _lowered(self.text)
+        return self._low
+
+
+def _lowered(text: str) -> str:
+    """`text` with ASCII letters in lower case, each character at its place."""
+    low = text.lower()
+    return low if len(low) == len(text) else _CAPITALS.sub(lambda m: m[0].lower(), text)
 
 
 def _any_in(needles: tuple[str, ...], text: str) -> bool:
@@ -347,15 +193,21 @@ def _any_in(needles: tuple[str, ...], text: str) -> bool:
     return False
 
 
-def _replaced(pattern: Pattern, placeholders: Placeholders, match: re.Match[str]) -> str:
-    if pattern.check is not None and not pattern.check(match):
-        return match[0]
-    group: int | str = next((name for name, found in match.groupdict().items() if found and name != "k"), 0)
-    value, start = match[group], match.start(group) - match.start()
-    kind = pattern.type
-    if kind == "PASSWORD" and not checks.is_password_key(match):
-        kind = "SECRET"
-    return match[0][:start] + placeholders.put(kind, value) + match[0][start + len(value) :]
+def _substituted(pattern: Pattern, text: str, matches: Iterable[re.Match[str]], placeholders: Placeholders) -> str:
+    """The text with each real match of `pattern` replaced; the very same object where there is none."""
+    parts: list[str] = []
+    end = 0
+    for match in matches:
+        start = match.start()
+        if start < end or (pattern.check is not None and not pattern.check(match)):
+            continue
+        group: int | str = next((name for name, found in match.groupdict().items() if found and name != "k"), 0)
+        kind = pattern.type
+        if kind == "PASSWORD" and not checks.is_password_key(match):
+            kind = "SECRET"
+        parts += [text[end : match.start(group)], placeholders.put(kind, match[group])]
+        end = match.end(group)
+    return "".join([*parts, text[end:]]) if parts else text
 
 
 def _outside(names: re.Pattern[str], text: str, placeholders: Placeholders) -> str:
