@@ -23,12 +23,8 @@ PLACEHOLDER: Final = re.compile(r"\[REDACTED_([A-Z]+(?:_[A-Z]+)*)(?:_([0-9]{1,6}
 _DENSE = re.compile(DENSE)
 _NUMERIC = re.compile(NUMERIC)
 _CAPITALS = re.compile("[A-Z]+")
-_TOUCHING = re.compile(
-    r"[0-9A-Za-z_]\[REDACTED_|\[REDACTED_[A-Z0-9_]{1,40}\][0-9A-Za-z_\[]"
-    r"|[0-9][ ._/#+\-]\[REDACTED_|\[REDACTED_[A-Z0-9_]{1,40}\][ ._\-][0-9]"
-)
-MAX_PASSES: Final = 4
-"""How often a text that changes is looked at: more than four values run together without a break are no prose."""
+MAX_PASSES: Final = 16
+"""How often a text that changes is looked at: a chain of more values that each hide the next is no prose."""
 
 
 class Placeholders:
@@ -81,13 +77,13 @@ class Redactor:
     def redact(self, text: str, placeholders: Placeholders) -> str:
         """`text` with every value the table knows replaced by its placeholder.
 
-        A value that begins where another one ends is only seen when that one is gone, so a text in which something
-        touches a placeholder is looked at again, a bounded number of times.
+        A value may only be seen when another one is gone, so a text that changed is looked at again until it changes
+        no more; the bound keeps the time linear.
         """
         for _ in range(MAX_PASSES):
             done = self._passed(text, placeholders)
-            if done == text or _TOUCHING.search(done) is None:
-                return done
+            if done == text:
+                break
             text = done
         return text
 
