@@ -3,8 +3,8 @@
 Adversaries are texts of n characters that are the worst case of some expression: the beginnings of every pattern
 repeated, what almost matches repeated, and shapes known to hurt backtracking engines. For each pattern and rule the
 table shows the adversary with the worst growth: processor time on 64 k and on 256 k characters, the fastest of a few
-calls, and their ratio. Linear time means a ratio of about 4; quadratic time would show 16. Growth is not looked at below
-a millisecond, where the clock is all that is measured.
+calls, and their ratio. Linear time means a ratio of about 4; quadratic time would show 16. Growth is not looked at
+below a millisecond, where the clock is all that is measured.
 
     python benchmarks/curation/linear_time.py [--small 65536] [--rounds 3]
 """
@@ -29,13 +29,15 @@ from samloop.text.patterns import PATTERNS, Placeholders, Redactor
 from samloop.text.rubric import rubric_named
 
 SHAPES = {
-    "a.a.a.": "a.", "0 0 0 ": "0 ", "123-456-": "123-456-", "token=": "token=", "eyJ-": "eyJ-", "eyJa.": "eyJaaaaaaaa.",
-    "scheme://a:": "http://a:", "(((": "(", "quotes": '"\\', "a word": "again ", "marks": "e\u0301\u0323", "blanks": " ",
-    "ideographs": "語", "/home/": "/home/", "key block": "-----BEGIN " + "PRIVATE KEY-----\nA;", "+1 ": "+1 ",
-    "1.1.1.": "1.1.1.", "2a:": "2aaa:", "mysql": "mysql x", "mysql -": "mysql -p'", "password is": "password is ",
-    "pass for": "pass for x", "key=": "key=", "key: '": "key: '", "--": "--", "---token": "---token ", "-u a:": "-u a:",
-    "AAAA": "A", "aB1": "aB1", "@": "a@", "a@a.": "a@a.", "aa00": "aa00 ", "sk-": "sk-", "putty": "PuTTY-User-Key-File-2: a\n",
-    "lines": "a\n", "no end": "Lorem ipsum dolor", "fence": "```\n", "bullets": "- a\n", "mixed": "The end… (see [1]) ",
+    "a.a.a.": "a.", "0 0 0 ": "0 ", "123-456-": "123-456-", "token=": "token=", "eyJ-": "eyJ-",
+    "eyJa.": "eyJaaaaaaaa.", "scheme://a:": "http://a:", "(((": "(", "quotes": '"\\', "a word": "again ",
+    "marks": "e\u0301\u0323", "blanks": " ", "ideographs": "語", "/home/": "/home/",
+    "key block": "-----BEGIN " + "PRIVATE KEY-----\nA;", "+1 ": "+1 ", "1.1.1.": "1.1.1.", "2a:": "2aaa:",
+    "mysql": "mysql x", "mysql -": "mysql -p'", "password is": "password is ", "pass for": "pass for x",
+    "key=": "key=", "key: '": "key: '", "--": "--", "---token": "---token ", "-u a:": "-u a:", "AAAA": "A",
+    "aB1": "aB1", "@": "a@", "a@a.": "a@a.", "aa00": "aa00 ", "sk-": "sk-", "putty": "PuTTY-User-Key-File-2: a\n",
+    "lines": "a\n", "no end": "Lorem ipsum dolor", "fence": "```\n", "bullets": "- a\n",
+    "mixed": "The end… (see [1]) ",
 }  # fmt: skip
 
 

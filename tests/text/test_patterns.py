@@ -223,7 +223,7 @@ def test_what_the_prefilter_passes_over_the_single_way_leaves_too(text: str) -> 
 
 def plainly(patterns: Sequence[Pattern], text: str) -> str:
     """The table applied without any of its cheap looks."""
-    bare = [dataclasses.replace(p, gate="", needles=(), dense=False) for p in patterns]
+    bare = [dataclasses.replace(p, gate="", needles=(), dense=False, numeric=False) for p in patterns]
     redactor = Redactor()
     redactor.patterns = tuple(bare)
     return redactor.redact(text, Placeholders([text]))
@@ -256,6 +256,31 @@ def test_the_engines_agree_on_every_providers_format(provider: Provider) -> None
         compiled = re.compile(expression, re.ASCII)
         found = pc.match_substring_regex(pa.array(list(SECRETS.values())), expression).to_pylist()
         assert found == [compiled.search(text) is not None for text in SECRETS.values()]
+
+
+@settings(deadline=None, max_examples=300)
+@given(MIXED)
+def test_every_match_begins_with_one_of_its_literals(text: str) -> None:
+    for pattern in (p for p in PATTERNS if p.begins):
+        literals = tuple(pattern.begins)
+        found = [m[0].lower() if pattern.folded else m[0] for m in pattern.compiled.finditer(text)]
+        assert all(value.startswith(literals) for value in found), pattern.type
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("USER", "/home/otter7"), ("API_KEY", SECRETS["github"]), ("SSN", "460-89-9847/")]
+)
+def test_values_that_hide_one_another_all_go(kind: str, value: str) -> None:
+    done, counts = redact(value * 100)
+    assert value.strip("/").removeprefix("home/") not in done
+    assert counts == {kind: 100}
+
+
+@pytest.mark.parametrize("spelling", ["KIM", "kim", "K\u0130M", "k\u0131m", "\u212aim"])
+def test_a_name_is_seen_in_bulk_in_every_case_that_python_folds(spelling: str) -> None:
+    redactor = Redactor(["Kim"])
+    assert redactor.redact(f"met {spelling} there", Placeholders()) == "met [REDACTED_NAME] there"
+    assert seen_in_bulk(redactor, f"met {spelling} there")
 
 
 def test_every_pattern_is_bounded() -> None:
