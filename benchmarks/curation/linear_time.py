@@ -64,8 +64,7 @@ def seconds(work: Callable[[], object], rounds: int) -> float:
 def subjects() -> Iterator[tuple[str, Callable[[str], Callable[[], object]]]]:
     """What is measured: name, and for a text what to call."""
     for place, pattern in enumerate(PATTERNS):
-        redactor = Redactor()
-        redactor.patterns = (pattern,)
+        redactor = Redactor(patterns=[pattern])
         yield (
             f"pattern {place} {pattern.type}",
             lambda text, redactor=redactor: lambda: redactor.redact(text, Placeholders()),

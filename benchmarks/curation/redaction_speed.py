@@ -1,8 +1,9 @@
 """What redaction costs, beside an earlier revision of this repository: in bulk, per suspect text, and alone.
 
 Texts: the standard library's Python sources cut into pieces of 1,200 characters ("code"), and the same number of
-docstring pieces with an address, a key or a path in every tenth ("prose"). The earlier revision's sources are taken
-from git into a folder of their own; both revisions run alternately in fresh processes, processor seconds, medians.
+docstring pieces with an address, a key or a path in every tenth ("prose"). In bulk: batches of 1,024, as they come
+into the store. The earlier revision's sources are taken from git into a folder of their own; both revisions run
+alternately in fresh processes, processor seconds, medians.
 
     python benchmarks/curation/redaction_speed.py [--before REVISION] [--rounds 5] [--texts 4096]
 """
@@ -27,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 BEFORE = "70a0201"
 LENGTH = 1200
+BATCH = 1024
+"""How many examples are curated at once on the way into the store."""
 
 
 def texts(count: int) -> dict[str, list[str]]:
@@ -58,11 +61,12 @@ def measure(count: int) -> dict[str, float]:
     for name, some in texts(count).items():
         redactor = Redactor()
         prefilters = getattr(redactor, "prefilters", None) or (redactor.prefilter,)
+        prefilters = [p if isinstance(p, str) else p[1] for p in prefilters]  # earlier revisions had no bits
         column = pa.array(some, pa.large_string())
         seen = [pc.match_substring_regex(column, p).to_pylist() for p in prefilters]
         suspects = [text for text, *hits in zip(some, *seen, strict=True) if any(hits)]
         examples = [Example(source="dataset", format="completion", input_text="", output_text=t) for t in some]
-        columns = cleaned(examples, lambda _: False)
+        batches = [cleaned(examples[at : at + BATCH], lambda _: False) for at in range(0, len(some), BATCH)]
 
         def alone(some: list[str] = suspects, redactor: Redactor = redactor) -> None:
             for text in some:
@@ -70,7 +74,7 @@ def measure(count: int) -> dict[str, float]:
 
         found[f"{name}: suspects, share"] = len(suspects) / len(some)
         found[f"{name}: alone, µs per suspect"] = seconds(alone) / len(suspects) * 1e6
-        bulk = seconds(lambda columns=columns, redactor=redactor: redact(columns, redactor))
+        bulk = seconds(lambda batches=batches, redactor=redactor: [redact(b, redactor) for b in batches])
         found[f"{name}: in bulk, µs per text"] = bulk / len(some) * 1e6
     return found
 

@@ -50,7 +50,7 @@ _SEVEN_DIGITS = re.compile(r"[0-9](?: ?[0-9]){6}")
 _RESOLVERS: Final = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"})
 _VERSION_BEFORE = re.compile(r"(?i:(?:\bv|version[ :=]{0,3}|\bver\.? ?|[=~^]=? ?|release |build |firmware |-|_))$")
 
-_IBAN_LENGTHS: Final = {
+IBAN_LENGTHS: Final = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
     "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
     "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22,
@@ -117,7 +117,7 @@ def card(match: re.Match[str]) -> bool:
 def iban(match: re.Match[str]) -> bool:
     """An IBAN: its country's length and the checksum modulo 97 (ISO 13616), with seven digits in a row somewhere."""
     value = match[0].replace(" ", "").upper()
-    if len(value) != _IBAN_LENGTHS.get(value[:2]):
+    if len(value) != IBAN_LENGTHS.get(value[:2]):
         return False
     if _SEVEN_DIGITS.search(match[0]) is None:
         return False

@@ -86,7 +86,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     _of("OpenAI, Anthropic, DeepSeek, OpenRouter", _URL_SAFE + "{20,250}", "sk-", head=r"[A-Za-z0-9_\-]{16}"),
     _of("Slack", r"[A-Za-z0-9\-.]{10,250}\b", "xoxa-", "xoxb-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-",
         "xoxc-", "xoxd-"),
-    _of("Slack app", r"[0-9]-[A-Za-z0-9\-]{20,250}", "xapp-", head=r"[0-9]-[A-Za-z0-9]"),
+    _of("Slack app", r"[0-9]-[A-Za-z0-9\-]{20,250}", "xapp-", head=r"[0-9]-[A-Za-z0-9\-]"),
     _of("Google API", _URL_SAFE + "{35}", "AIza"),
     _of("Google OAuth", _URL_SAFE + "{20,500}", "ya29."),
     _of("Google OAuth refresh", _URL_SAFE + "{30,200}", "1//0", head=r"[A-Za-z0-9_\-]{20}"),

@@ -19,11 +19,12 @@ from samloop.text.providers import PROVIDERS, keywords
 class Pattern:
     """One kind of value to take out.
 
-    `keyword`, `gate`, `needles` and `begins` only save time: each must hold for every text that `pattern` matches.
+    `keyword`, `leads`, `gate`, `needles`, `begins`, `dense` and `numeric` only save time: each must hold for every
+    text in which `pattern` matches and `check` accepts.
 
     Attributes:
         type: what the placeholder says, e.g. ``EMAIL``.
-        keyword: RE2 expression for bulk: an engine looks for it in all rows at once.
+        keyword: RE2 expression for bulk; those of one `look` become a single automaton.
         pattern: the exact shape; the group named ``v``, where there is one, is what is replaced.
         needles: literals of which one stands in every text that matches; empty: always look.
         gate: an expression, cheaper than `pattern`; looked for once per text where several patterns share it.
@@ -32,6 +33,9 @@ class Pattern:
         begins: literals of which one begins every match: the shape is tried where they stand, and nowhere else.
         dense: whether every match is at least 15 characters of `DENSE`, among them something jumbled.
         folded: `needles` and `begins` are lower-case and mean any case.
+        look: the bulk look that `keyword` belongs to. Neighbours with the same one are passed over together.
+        leads: instead of `keyword`: RE2 expressions of which one matches, each beginning with a literal of its own,
+            by which RE2 finds it ten times as fast as in company.
         check: whether a match is a real one; None accepts all.
     """
 
@@ -45,6 +49,8 @@ class Pattern:
     folded: bool = True
     dense: bool = False
     numeric: bool = False
+    look: str = "words"
+    leads: tuple[str, ...] = ()
     compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,9 +65,12 @@ NUMERIC: Final = r"[0-9][0-9a-fA-F ().:/\-]{5,}"
 """The runs in which numbers stand that mean something: telephones, cards, addresses."""
 
 
-def _token(keyword: str, pattern: str, *needles: str) -> Pattern:
+def _token(keyword: str, pattern: str, *needles: str, lead: str = "") -> Pattern:
     """A token that does not begin with a literal; what it matched must look random."""
-    return Pattern("API_KEY", keyword, pattern, needles, checks.random_looking, dense=True, folded=False)
+    return Pattern(
+        "API_KEY", keyword, pattern, needles, checks.random_looking, dense=True, folded=False, look="tokens",
+        leads=(lead,) if lead else (),
+    )  # fmt: skip
 
 
 _SENSITIVE_NAME = (
@@ -100,6 +109,7 @@ _COMMAND_BEGINS: Final = (
 )  # fmt: skip
 _FOUR_NUMBERS = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
 _HEX_GROUPS = "[23][0-9a-fA-F]{3}:[0-9a-fA-F]{0,4}:"
+_IBAN_BEGINS = rf"\b(?i:{'|'.join(sorted(checks.IBAN_LENGTHS))})[0-9]{{2}}"
 _SEVEN_DIGITS = r"[0-9](?:[ ().\-/]{0,2}[0-9]){6}"
 _PHONE_WORDS = (
     r"(?i:(?:(?:tele|cell)?phone|tel|mobile|cell|fax|whatsapp|desk|answering|call (?:me|us)|reach (?:me|us)"
@@ -113,21 +123,25 @@ _PHONE_BEGINS = (
 PATTERNS: Final[tuple[Pattern, ...]] = (
     Pattern(
         "PRIVATE_KEY",
-        "-----BEGIN [A-Z0-9 ]*PRIVATE",
+        "",
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=\s\\:,.]|-[A-Za-z0-9])*"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
         check=checks.key_block,
         begins=("-----BEGIN",),
         folded=False,
+        look="keys",
+        leads=("-----BEGIN [A-Z0-9 ]*PRIVATE",),
     ),
     Pattern(
         "PRIVATE_KEY",
-        r"PuTTY-User-Key-File-[23]",
+        "",
         r"PuTTY-User-Key-File-[23]: [^\n]{1,80}\n"
         r"(?:[A-Za-z][A-Za-z\-]{1,20}: [^\n]{0,200}\n|[A-Za-z0-9+/=]{1,100}\n)*(?:Private-MAC: [0-9a-f]{1,80})?",
         check=checks.key_block,
         begins=("PuTTY-User-Key-File-",),
         folded=False,
+        look="keys",
+        leads=("PuTTY-User-Key-File-[23]",),
     ),
     Pattern(
         "API_KEY",
@@ -138,6 +152,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         dense=True,
         begins=("hooks.slack.com/", "discord.com/api/w", "discordapp.com/api/w", "webhook.office.com/"),
         folded=False,
+        look="tokens",
     ),
     # Providers' own token formats, as they document them or as public secret scanners know them.
     Pattern(
@@ -148,13 +163,15 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         dense=True,
         begins=tuple(dict.fromkeys(b for p in PROVIDERS for b in p.begins)),
         folded=False,
+        look="tokens",
     ),
     _token("[0-9]:AA", r"\b[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}", ":AA"),  # Telegram
     _token("[0-9a-f]-us[0-9]", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b", "-us"),  # Mailchimp
     _token(
-        r"\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{12}",  # Discord
-        r"\b[MNO][A-Za-z0-9_\-]{23,27}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,40}\b",
+        "",
+        r"\b[MNO][A-Za-z0-9_\-]{23,27}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,40}\b",  # Discord
         ".",
+        lead=r"\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27}",
     ),
     _token(r"\.atlasv1\.", r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-=]{60,80}", ".atlasv1."),  # Terraform Cloud
     _token("[0-9]Q~", r"[A-Za-z0-9_~.\-]{3}[0-9]Q~[A-Za-z0-9_~.\-]{31,34}", "Q~"),  # Azure application
@@ -179,11 +196,12 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     ),
     Pattern(
         "PASSWORD",
-        r"://[^\s@]*@",
+        "",
         r"\b[A-Za-z][A-Za-z0-9+.\-]{1,30}://[^\s:/@\"'<>\[\]]{0,100}:(?P<v>[^\s@\"'<>\[\]]{1,200})@",
         ("://",),
         checks.not_a_stand_in,
         gate=r"://[^\s@]{1,301}@",
+        leads=(r"://[^\s@]*:[^\s@]*@",),
     ),
     Pattern(
         "TOKEN",
@@ -226,11 +244,12 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     ),
     Pattern(
         "PASSWORD",
-        r"(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@\-]+:[^\s\"'@]",
+        "",
         r"(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@\-]{1,64}:(?P<v>[^\s\"'@]{4,200})",
         check=checks.bare_secret,
         begins=("-u", "--user"),
         folded=False,
+        leads=(r"(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@\-]+:[^\s\"'@]",),
     ),
     Pattern(
         "PASSWORD",
@@ -241,54 +260,64 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     ),
     Pattern(
         "EMAIL",
-        "[A-Za-z0-9_%+.-]@[A-Za-z0-9]",
+        r"[A-Za-z0-9._%+\-]@[A-Za-z0-9][A-Za-z0-9\-]*\.[A-Za-z0-9]",
         r"\b[A-Za-z0-9][A-Za-z0-9._%+\-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9\-]{0,62}\.){1,8}[A-Za-z]{2,24}\b",
         ("@",),
         checks.email,
+        gate=r"@[A-Za-z0-9][A-Za-z0-9\-]{0,62}\.",
+        look="mail",
     ),
     Pattern(
         "IBAN",
-        r"[A-Za-z]{2}[0-9]{2} ?[A-Za-z0-9]{4} ?[A-Za-z0-9]{4}",
+        _IBAN_BEGINS + r"(?: ?[A-Za-z0-9]{4}){2} ?[A-Za-z0-9]{3}",
         r"(?i:\b[a-z]{2}[0-9]{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,4})?\b)",
         (),
         checks.iban,
         gate="[0-9](?: ?[0-9]){6}",
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "CREDIT_CARD",
-        r"[0-9](?:[ -]?[0-9]){11}",
+        r"\b(?:[3-6][0-9]|2[1-7]|18)(?:[ -]?[0-9]){10}",
         r"\b[0-9](?:[ -]?[0-9]){11,18}\b",
         (),
         checks.card,
         gate="[0-9](?:[ -]?[0-9]){11}",
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "SSN",
-        r"[0-9]-[0-9]{2}-[0-9]{4}",
+        r"\b[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}",
         r"\b[0-9]{3}-[0-9]{2}-[0-9]{4}\b",
         ("-",),
         checks.ssn,
         gate="[0-9]-[0-9]{2}-[0-9]{4}",
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "PHONE",
-        r"\+[0-9]{1,3}[ .\-(/]?[ (0-9]",
+        "",
         r"\+[0-9]{1,3}(?:[ .\-/]?\(?[0-9]{1,5}\)?){2,6}",
         check=checks.phone_international,
+        gate=r"[0-9](?:[ ().\-/]{0,3}[0-9]){7}",
         begins=("+",),
+        numeric=True,
+        look="numbers",
+        leads=(r"\+[0-9](?:[ ().\-/]{0,3}[0-9]){7}",),
     ),
     Pattern(
         "PHONE",
-        r"[0-9][ .\-][0-9]{4}",
+        r"(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .\-])[0-9]{3}[ .\-][0-9]{4}",
         r"(?:\b1[ .\-])?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .\-])[0-9]{3}[ .\-][0-9]{4}"
         r"(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
         (),
         checks.phone_local,
         gate=r"[0-9]{3}[ .\-][0-9]{4}",
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "PHONE",
@@ -298,6 +327,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         checks.phone_trunk,
         gate=_SEVEN_DIGITS,
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "PHONE",
@@ -307,32 +337,37 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         gate=_SEVEN_DIGITS,
         begins=_PHONE_BEGINS,
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "IP_ADDRESS",
-        _FOUR_NUMBERS,
+        r"\b(?:[1-9]|1[1-9]|[2-9][0-9]|1[013-9][0-9]|12[0-689]|2[0-5][0-9])(?:\.[0-9]{1,3}){2}\.[0-9]",
         r"\b[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\b",
         (),
         checks.public_ip,
         gate=_FOUR_NUMBERS,
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "IP_ADDRESS",
-        _HEX_GROUPS,
+        r"\b" + _HEX_GROUPS,
         r"\b[23][0-9a-fA-F]{3}(?::[0-9a-fA-F]{0,4}){2,7}",
         (":",),
         checks.public_ip,
         gate=_HEX_GROUPS,
         numeric=True,
+        look="numbers",
     ),
     Pattern(
         "USER",
-        r"(?:/Users/|/home/|:\\{1,4}Users\\)[A-Za-z0-9_\\]",
+        "",
         r"(?:/Users/|/home/|:\\{1,4}Users\\{1,4})(?P<v>[A-Za-z0-9_][A-Za-z0-9._\-]{0,63})",
         check=checks.user_name,
         begins=("/Users/", "/home/", ":\\"),
         folded=False,
+        look="paths",
+        leads=("/Users/[A-Za-z0-9_]", "/home/[A-Za-z0-9_]", r":\\{1,4}Users\\"),
     ),
 )
 """In the order they are applied: what is most specific first, so that a token in a URL is a token and not a path."""
