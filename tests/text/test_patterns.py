@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samloop.text.patterns import PATTERNS, PREFILTER, Placeholders, Redactor, redact
+from samloop.curate.batch import cleaned
+from samloop.curate.redact import redact as redact_in_bulk
+from samloop.example import Example, normalise
+from samloop.text import checks
+from samloop.text.patterns import PATTERNS, Pattern, Placeholders, Redactor, redact
+from samloop.text.providers import PROVIDERS, Provider, keywords
 
 DIGITS = "7391846205" * 30
 LETTERS = "qX7bR2mZ9kT4wVc8LnP5sJ6dG3hF1yNa" * 10
@@ -163,9 +170,14 @@ def test_names_on_the_users_list_go_as_whole_words_in_any_case() -> None:
     assert counts == {"EMAIL": 1, "NAME": 3}
 
 
+def seen_in_bulk(redactor: Redactor, text: str) -> bool:
+    column = pa.array([text.encode("utf-8", "replace").decode()])
+    return any(pc.match_substring_regex(column, p)[0].as_py() for _, p in redactor.prefilters)
+
+
 @pytest.mark.parametrize("text", [*SECRETS.values(), *(text for _, text, _ in PERSONAL)])
 def test_the_bulk_prefilter_sees_all_that_the_patterns_take(text: str) -> None:
-    assert pc.match_substring_regex(pa.array([text]), PREFILTER)[0].as_py()
+    assert seen_in_bulk(Redactor(), text)
 
 
 def test_patterns_compile_in_both_engines_and_agree() -> None:
@@ -205,12 +217,128 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
 @given(MIXED)
 def test_what_the_prefilter_passes_over_the_single_way_leaves_too(text: str) -> None:
     redactor = Redactor(["Ann", "Zoë"])
-    seen = pc.match_substring_regex(pa.array([text.encode("utf-8", "replace").decode()]), redactor.prefilter)[
-        0
-    ].as_py()
     text = text.encode("utf-8", "replace").decode()
-    if not seen:
+    if not seen_in_bulk(redactor, text):
         assert redactor.redact(text, Placeholders()) == text
+
+
+def plainly(patterns: Sequence[Pattern], text: str) -> str:
+    """The table applied without any of its cheap looks."""
+    # Each is a group of its own, so that none is passed over because of its neighbours.
+    bare = [
+        dataclasses.replace(p, gate="", needles=(), dense=False, numeric=False, look=str(place))
+        for place, p in enumerate(patterns)
+    ]
+    return Redactor(patterns=bare).redact(text, Placeholders([text]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(MIXED, min_size=1, max_size=12))
+def test_bulk_and_single_give_the_same_answer_as_the_bare_patterns(texts: list[str]) -> None:
+    texts = [normalise(t.encode("utf-8", "replace").decode()) or "x" for t in texts]
+    examples = [Example(source="dataset", format="instruction", input_text="x", output_text=t) for t in texts]
+    columns = cleaned(examples * 2, lambda _: False)
+    redact_in_bulk(columns, Redactor())
+    expected = [plainly(PATTERNS, t) for t in texts]
+    assert [redact(t)[0] for t in texts] == expected
+    assert columns.output_text == expected * 2
+
+
+DIGIT_RUNS = st.text("0123456789", min_size=40, max_size=40)
+JOINTS = st.sampled_from(["", " ", "-", "."])
+
+
+def in_groups(value: str, size: int, joint: str) -> str:
+    return joint.join(value[at : at + size] for at in range(0, len(value), size))
+
+
+@settings(deadline=None, max_examples=200)
+@given(country=st.sampled_from(sorted(checks.IBAN_LENGTHS)), digits=DIGIT_RUNS, joint=st.sampled_from(["", " "]))
+def test_every_countrys_iban_is_seen_in_bulk(country: str, digits: str, joint: str) -> None:
+    account = digits[: checks.IBAN_LENGTHS[country] - 4]
+    check = 98 - int("".join(str(int(c, 36)) for c in f"{account}{country}00")) % 97
+    iban = in_groups(f"{country}{check:02}{account}", 4, joint)
+    assert "IBAN" in redact(f"to {iban}, please")[1]
+    assert seen_in_bulk(Redactor(), f"to {iban}, please")
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    head=st.sampled_from(["1800", "2131", "2221", "2720", "34", "37", "36", "4", "51", "55", "6011", "65", "62"]),
+    length=st.integers(12, 19),
+    digits=DIGIT_RUNS,
+    joint=JOINTS,
+)
+def test_every_issuers_card_is_seen_in_bulk(head: str, length: int, digits: str, joint: str) -> None:
+    body = (head + digits)[: length - 1]
+    card = next(f"{body}{d}" for d in range(10) if checks.luhn(f"{body}{d}"))
+    text = f"paid with {in_groups(card, 4, joint)}, thanks"
+    assert seen_in_bulk(Redactor(), text) or redact(text)[0] == text
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text("0123456789", min_size=7, max_size=15), st.lists(st.text(" .-/()+x0", max_size=3), max_size=15))
+def test_every_telephone_number_is_seen_in_bulk(digits: str, signs: list[str]) -> None:
+    signs += [""] * (len(digits) - len(signs))
+    number = "".join(sign + digit for sign, digit in zip(signs, digits, strict=False))
+    for text in (number, f"+{number}", f"call me at {number}", f"({number}"):
+        assert seen_in_bulk(Redactor(), text) or redact(text)[0] == text
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.one_of(st.ip_addresses().map(str), st.ip_addresses(v=6).map(lambda a: a.exploded)))
+def test_every_public_address_is_seen_in_bulk(address: str) -> None:
+    assert seen_in_bulk(Redactor(), address) or redact(address)[0] == address
+
+
+@pytest.mark.parametrize("kind", sorted({p.type for p in PATTERNS} | {"NAME"}))
+def test_a_placeholder_holds_nothing_that_a_look_would_take_for_a_value(kind: str) -> None:
+    for number in (1, 2, 10**6 - 1):
+        placeholder = f"[REDACTED_{kind}_{number}]"
+        assert plainly(PATTERNS, placeholder) == placeholder
+        assert not any(p.numeric and re.search(p.gate, placeholder) for p in PATTERNS)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: p.name)
+@settings(deadline=None, max_examples=10)
+@given(data=st.data())
+def test_every_providers_format_passes_all_cheap_looks(provider: Provider, data: st.DataObject) -> None:
+    token = data.draw(st.from_regex(re.compile(provider.pattern, re.ASCII), fullmatch=True))
+    assert redact(token)[0] == plainly(PATTERNS, token)
+    assert seen_in_bulk(Redactor(), token)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: p.name)
+def test_the_engines_agree_on_every_providers_format(provider: Provider) -> None:
+    for expression in (provider.pattern, *keywords([provider])):
+        compiled = re.compile(expression, re.ASCII)
+        found = pc.match_substring_regex(pa.array(list(SECRETS.values())), expression).to_pylist()
+        assert found == [compiled.search(text) is not None for text in SECRETS.values()]
+
+
+@settings(deadline=None, max_examples=300)
+@given(MIXED)
+def test_every_match_begins_with_one_of_its_literals(text: str) -> None:
+    for pattern in (p for p in PATTERNS if p.begins):
+        literals = tuple(pattern.begins)
+        found = [m[0].lower() if pattern.folded else m[0] for m in pattern.compiled.finditer(text)]
+        assert all(value.startswith(literals) for value in found), pattern.type
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("USER", "/home/otter7"), ("API_KEY", SECRETS["github"]), ("SSN", "460-89-9847/")]
+)
+def test_values_that_hide_one_another_all_go(kind: str, value: str) -> None:
+    done, counts = redact(value * 100)
+    assert value.strip("/").removeprefix("home/") not in done
+    assert counts == {kind: 100}
+
+
+@pytest.mark.parametrize("spelling", ["KIM", "kim", "K\u0130M", "k\u0131m", "\u212aim"])
+def test_a_name_is_seen_in_bulk_in_every_case_that_python_folds(spelling: str) -> None:
+    redactor = Redactor(["Kim"])
+    assert redactor.redact(f"met {spelling} there", Placeholders()) == "met [REDACTED_NAME] there"
+    assert seen_in_bulk(redactor, f"met {spelling} there")
 
 
 def test_every_pattern_is_bounded() -> None:

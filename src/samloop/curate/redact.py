@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -24,33 +24,44 @@ def redact(columns: Columns, redactor: Redactor) -> None:
 
     One value has one placeholder in all fields of its example.
     """
-    suspects: dict[int, set[str]] = {}
-    for name, rows in _suspects(columns, redactor):
-        for i in rows:
-            suspects.setdefault(i, set()).add(name)
-    for i, names in sorted(suspects.items()):
-        _redact_row(columns, i, names, redactor)
+    suspects: dict[int, dict[str, int]] = {}
+    for name, i, seen in _suspects(columns, redactor):
+        fields = suspects.setdefault(i, {})
+        fields[name] = fields.get(name, 0) | seen
+    for i, fields in sorted(suspects.items()):
+        _redact_row(columns, i, fields, redactor)
 
 
-def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, list[int]]]:
-    """Per field, the rows in which a pattern may match."""
+def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, int, int]]:
+    """The fields, and their rows, in which a pattern may match, and the bits of those that may."""
+    places: list[tuple[str, int]] = []
+    texts: list[str] = []
     for name in (*TEXTS, *KEYS):
-        yield name, _seen(getattr(columns, name), redactor)
-    if any(columns.metadata):
-        yield "metadata", _seen([_BETWEEN.join(_strings(m)) if m else None for m in columns.metadata], redactor)
-    if any(columns.history):
-        row = [i for i, history in enumerate(columns.history) for _ in history]
-        contents: list[str | None] = [turn["content"] for history in columns.history for turn in history]
-        yield "history", [row[k] for k in _seen(contents, redactor)]
+        column = getattr(columns, name)
+        rows = [row for row, text in enumerate(column) if text]
+        places += [(name, row) for row in rows]
+        texts += [column[row] for row in rows]
+    for row, metadata in enumerate(columns.metadata):
+        if metadata:
+            places.append(("metadata", row))
+            texts.append(_BETWEEN.join(_strings(metadata)))
+    for row, history in enumerate(columns.history):
+        if history:
+            places += [("history", row)] * len(history)
+            texts += [turn["content"] for turn in history]
+    return ((*places[k], seen) for k, seen in _seen(texts, redactor))
 
 
-def _seen(texts: Sequence[str | None], redactor: Redactor) -> list[int]:
-    if not any(texts):
-        return []
+def _seen(texts: Sequence[str], redactor: Redactor) -> Iterable[tuple[int, int]]:
+    """Which texts a bulk look sees something in, and what. One look at all: an expression takes long to compile."""
     if len(texts) <= FEW:
-        return [i for i, text in enumerate(texts) if text]
-    found = pc.match_substring_regex(pa.array(texts, pa.large_string()), redactor.prefilter)
-    return [int(i) for i in np.flatnonzero(pc.fill_null(found, False).to_numpy(zero_copy_only=False))]
+        return ((k, -1) for k in range(len(texts)))
+    column, seen = pa.array(texts, pa.large_string()), np.zeros(len(texts), dtype=np.int64)
+    for bits, expression in redactor.prefilters:
+        found = pc.match_substring_regex(column, expression)
+        seen |= found.to_numpy(zero_copy_only=False) * np.int64(bits)
+    some = np.flatnonzero(seen)
+    return zip(some.tolist(), seen[some].tolist(), strict=True)
 
 
 def _strings(value: Any, key: str = "") -> list[str]:
@@ -64,29 +75,31 @@ def _strings(value: Any, key: str = "") -> list[str]:
     return []
 
 
-def _redact_row(columns: Columns, i: int, names: set[str], redactor: Redactor) -> None:
-    """Redact the fields called `names` of one example; the others hold nothing to take out."""
+def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: Redactor) -> None:
+    """Redact the `fields` of one example, each with the bits of what was seen in it; the others hold nothing."""
     history, metadata = columns.history[i], columns.metadata[i]
     texts = [*(getattr(columns, name)[i] for name in TEXTS), *(turn["content"] for turn in history)]
     placeholders = Placeholders(t for t in [*texts, columns.metadata_json[i]] if t)
     for name in ("system_prompt", "context"):
-        if name in names:
-            getattr(columns, name)[i] = redactor.redact(getattr(columns, name)[i], placeholders)
-    if "history" in names:
+        if name in fields:
+            getattr(columns, name)[i] = redactor.redact(getattr(columns, name)[i], placeholders, fields[name])
+    if "history" in fields:
+        seen = fields["history"]
         columns.history[i] = tuple(
-            {"role": turn["role"], "content": redactor.redact(turn["content"], placeholders)} for turn in history
+            {"role": turn["role"], "content": redactor.redact(turn["content"], placeholders, seen)}
+            for turn in history
         )
     for name in TEXTS[2:]:
-        if name in names:
-            getattr(columns, name)[i] = redactor.redact(getattr(columns, name)[i], placeholders)
-    if "metadata" in names:
+        if name in fields:
+            getattr(columns, name)[i] = redactor.redact(getattr(columns, name)[i], placeholders, fields[name])
+    if "metadata" in fields:
         columns.metadata[i] = _redacted(metadata, "", redactor, placeholders)
         columns.metadata_json[i] = to_json(columns.metadata[i])
     # A key that groups examples must come out the same for each of them, whatever else they hold: numbered alone.
     for name in KEYS:
-        if name in names:
+        if name in fields:
             key = getattr(columns, name)[i]
-            getattr(columns, name)[i] = redactor.redact(key, Placeholders([key]))
+            getattr(columns, name)[i] = redactor.redact(key, Placeholders([key]), fields[name])
     for kind, count in placeholders.counts.items():
         columns.redacted[kind] = columns.redacted.get(kind, 0) + count
 

@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from typing import Final
-
-SECRET_NEEDLES: Final = (
-    "passw",
-    "passphrase",
-    "pwd",
-    "secret",
-    "_key",
-    "-key",
-    "apikey",
-    "tkey",
-    "skey",
-    "nkey",
-    "hkey",
-    "ekey",
-    "token",
-    "credential",
-)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,11 +34,23 @@ _PUBLIC_USERS: Final = _words(
     "index.html ."
 )
 _IDENTIFIER = re.compile(r"[A-Za-z]+[0-9]?(?:[._]+[A-Za-z]+[0-9]{0,3})+|[A-Za-z]+Key[0-9]?|v[0-9.]+")
+JUMBLED: Final = re.compile(r"[0-9]|[A-Z]{20}|(?:[a-z]{1,3}[A-Z]{1,3}){3}")
+"""What random text has and words have not: digits, or capitals and small letters in turn, or nothing but capitals."""
+
+_WORD_AND_NUMBER = re.compile(r"[A-Z]?[a-z]{2,14}[0-9]{0,4}|[A-Z]{2,14}[0-9]{0,4}|[0-9]{1,8}|[vV][0-9]+|[A-Za-z]")
+_JOINTS = re.compile(r"[-_./:@+ ]")
+_SIGNS = re.compile(r"[!@#$%^&*?~]")
+_NAME_BEFORE = re.compile(r"[A-Za-z0-9_\-]*$")
+_DIGEST = re.compile(r"[0-9a-fA-F-]+|sha[0-9]{1,3}-.*")
+_HARMLESS_KEYS: Final = _words(
+    "public cache primary foreign partition sort row object s3 idempot hash dict index group order pub host "
+    "lookup unique map translation search meta etag digest integrity mon tur don hot"
+)
 _SEVEN_DIGITS = re.compile(r"[0-9](?: ?[0-9]){6}")
 _RESOLVERS: Final = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"})
 _VERSION_BEFORE = re.compile(r"(?i:(?:\bv|version[ :=]{0,3}|\bver\.? ?|[=~^]=? ?|release |build |firmware |-|_))$")
 
-_IBAN_LENGTHS: Final = {
+IBAN_LENGTHS: Final = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
     "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
     "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22,
@@ -121,7 +117,7 @@ def card(match: re.Match[str]) -> bool:
 def iban(match: re.Match[str]) -> bool:
     """An IBAN: its country's length and the checksum modulo 97 (ISO 13616), with seven digits in a row somewhere."""
     value = match[0].replace(" ", "").upper()
-    if len(value) != _IBAN_LENGTHS.get(value[:2]):
+    if len(value) != IBAN_LENGTHS.get(value[:2]):
         return False
     if _SEVEN_DIGITS.search(match[0]) is None:
         return False
@@ -140,7 +136,18 @@ def phone_international(match: re.Match[str]) -> bool:
     before, after = _around(match)
     if before[-1:].isalnum() or before[-1:] in {")", "_", "+", "]"} or (after[:1].isalnum() and after[:1] != "x"):
         return False
-    return 8 <= len(digits_of(match[0])) <= 15
+    return 8 <= len(digits_of(match[0])) <= 15 and _dialable(match[0])
+
+
+def _dialable(number: str) -> bool:
+    """Whether the country code exists and the number has a length in use there."""
+    import phonenumbers  # its tables take a tenth of a second to load, which only a candidate shall pay for
+
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return False
+    return bool(phonenumbers.is_possible_number(parsed))
 
 
 def phone_local(match: re.Match[str]) -> bool:
@@ -194,7 +201,8 @@ def user_name(match: re.Match[str]) -> bool:
     """A person's home folder; not a web route (example.com/home/about), not a machine's or a guide's stand-in."""
     before = match.string[max(0, match.start() - 1) : match.start()]
     name = match["v"].lower().rstrip(".")
-    return not before.isalnum() and name not in _PUBLIC_USERS and "redacted" not in name
+    of_windows = match[0].startswith(":")
+    return (of_windows or not before.isalnum()) and name not in _PUBLIC_USERS and "redacted" not in name
 
 
 def key_block(match: re.Match[str]) -> bool:
@@ -213,19 +221,31 @@ def stand_in(value: str) -> bool:
 
 
 def random_looking(match: re.Match[str]) -> bool:
-    """A token and no words joined by hyphens: it has digits, and a part that is no plain word; no stand-in."""
+    """A token and no words joined by hyphens: digits or jumbled letters, and a part that is no word; no stand-in."""
     groups = match.groupdict()
     value = groups.get("v") or match[0]
-    if stand_in(value) or len(set(value)) < 8 or not any("0" <= c <= "9" for c in value):
+    if stand_in(value) or len(set(value)) < 8 or JUMBLED.search(value) is None:
         return False
+    if value.isalpha():
+        return True
     parts = [p for p in re.split(r"[-_./]", value) if p]
     return any(len(p) >= 8 and not p.isalpha() for p in parts) or not all(p.islower() or p.isdigit() for p in parts)
 
 
 def is_password_key(match: re.Match[str]) -> bool:
-    """Whether the name before the value says password, rather than key or token; URLs always do."""
+    """Whether the name before the value says password, rather than key or token; URLs and commands always do."""
     key = match.groupdict().get("k")
-    return key is None or key.lower().startswith(("pass", "pwd"))
+    return key is None or key.lower().startswith(("pass", "pw"))
+
+
+def assigned_secret(match: re.Match[str]) -> bool:
+    """A value assigned to a name that says secret, quoted or not; ``pass`` and ``pw`` only as words of their own."""
+    key, before = match["k"], match.string[max(0, match.start() - 1) : match.start()]
+    if key.lower() in {"pass", "pw"} and before.isalpha() and not (key[0].isupper() and before.islower()):
+        return False
+    if match["u"] is not None:
+        return bare_secret(match)
+    return quoted_secret(match)
 
 
 def quoted_secret(match: re.Match[str]) -> bool:
@@ -238,20 +258,58 @@ def quoted_secret(match: re.Match[str]) -> bool:
     if is_password_key(match):
         lowered = value.lower()
         return not (value.isalpha() and any(w in lowered for w in ("pass", "word", "pwd", "user", "text", "hash")))
-    return len(value) >= 8 and any("0" <= c <= "9" for c in value) and len(set(value)) >= 6 and not _identifier(value)
+    return len(value) >= 8 and _keylike(value)
 
 
 def bare_secret(match: re.Match[str]) -> bool:
     """An unquoted value, as in .env files: letters and digits or signs, and no expression of a program."""
-    value = match["v"].rstrip(".,:!?")
+    groups = match.groupdict()
+    value = (groups.get("u") or groups.get("v") or "").rstrip(".,:!?")
     before, after = _around(match)
-    if len(value) < 4 or stand_in(value) or after[:1] in {"(", "["} or value[0] in "/#\\-.&=":
+    if len(value) < 4 or stand_in(value) or after[:1] in {"(", "["} or value[0] in "/#\\-.&=?" or before[-1:] == ".":
         return False
-    if not any("0" <= c <= "9" for c in value) or not any(c.isalpha() for c in value) or before[-1:] == ".":
-        return False
+    has_digit, has_letter = any("0" <= c <= "9" for c in value), any(c.isalpha() for c in value)
     if is_password_key(match):
-        return not _identifier(value)
-    return len(value) >= 12 and len(set(value)) >= 6 and not _identifier(value)
+        if not has_letter:
+            return value.isdigit() and len(value) >= 6
+        return (has_digit or _SIGNS.search(value) is not None) and not _identifier(value)
+    return has_digit and has_letter and len(value) >= 12 and _keylike(value)
+
+
+def said_secret(match: re.Match[str]) -> bool:
+    """A value that a person says to be a password or a key: "the password is …"; prose has no digits inside words."""
+    value = match["v"].rstrip(".,:!?)")
+    if not any("0" <= c <= "9" for c in value):
+        return False
+    # What reads as a program's name in code, otter_maple7, is a password where somebody says so.
+    return bare_secret(match) or (is_password_key(match) and len(value) >= 8 and _identifier(value))
+
+
+def key_like(match: re.Match[str]) -> bool:
+    """A random value assigned to any name that ends in "key": DATADOG_KEY, but no cache key, digest or public key."""
+    name = _NAME_BEFORE.search(match.string, max(0, match.start() - 40), match.start())
+    word = name[0].lower() if name else ""
+    value: str = match["v"]
+    if len(value) < 20 or stand_in(value) or any(w in word for w in _HARMLESS_KEYS) or not _keylike(value):
+        return False
+    if not word.strip("_-"):
+        return _DIGEST.fullmatch(value) is None and _switches(value) >= len(value) / 3
+    return sum("0" <= c <= "9" for c in value) >= 2
+
+
+def _keylike(value: str) -> bool:
+    """Whether a value is random as keys are, and no name, no words with numbers, no path and no plain number."""
+    if len(set(value)) < 6 or _identifier(value):
+        return False
+    if not any("0" <= c <= "9" for c in value):
+        return len(value) >= 16 and value.isalnum() and _switches(value) * 3 >= len(value)
+    return not all(_WORD_AND_NUMBER.fullmatch(part) for part in _JOINTS.split(value) if part)
+
+
+def _switches(value: str) -> int:
+    """How often neighbours differ in kind: capital, small letter, digit, sign. Words seldom do, random text does."""
+    kinds = [c.isupper() + 2 * c.isdigit() + 4 * (not c.isalnum()) for c in value]
+    return sum(a != b for a, b in itertools.pairwise(kinds))
 
 
 def _identifier(value: str) -> bool:
