@@ -259,16 +259,19 @@ def repeated_share(text: str, ngram: int, least_words: int = LEAST_WORDS) -> flo
     but are not counted as words. The numbers of a list's items are neither.
     """
     tokens: list[str] = _TOKEN.findall(_MARKER.sub("", text).lower())
-    words = sum(token[0].isalpha() for token in tokens)
+    grams = [*zip(*(tokens[k:] for k in range(ngram)), strict=False)]
+    if len(set(grams)) == len(grams):
+        return 0.0
+    is_word = [token[0].isalpha() for token in tokens]
+    words = sum(is_word)
     if words < least_words:
         return 0.0
-    seen: set[int] = set()
+    seen: set[tuple[str, ...]] = set()
     covered, covered_to = 0, 0
-    for i, gram in enumerate(zip(*(tokens[k:] for k in range(ngram)), strict=False)):
-        key = hash(gram)
-        if key in seen:
-            covered += sum(token[0].isalpha() for token in tokens[max(i, covered_to) : i + ngram])
+    for i, gram in enumerate(grams):
+        if gram in seen:
+            covered += sum(is_word[max(i, covered_to) : i + ngram])
             covered_to = i + ngram
         else:
-            seen.add(key)
+            seen.add(gram)
     return covered / words
