@@ -260,7 +260,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     ),
     Pattern(
         "EMAIL",
-        r"[A-Za-z0-9._%+\-]@[A-Za-z0-9][A-Za-z0-9\-]*\.[A-Za-z0-9]",
+        r"@[A-Za-z0-9][A-Za-z0-9\-]*\.[A-Za-z0-9]",
         r"\b[A-Za-z0-9][A-Za-z0-9._%+\-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9\-]{0,62}\.){1,8}[A-Za-z]{2,24}\b",
         ("@",),
         checks.email,
