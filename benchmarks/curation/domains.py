@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,8 +35,9 @@ import curate_speed
 from common import alternate, machine, median, publish, table
 from domain_texts import as_a_whole
 from samloop.curate.batch import cleaned
-from samloop.curate.domain import Classifier
-from samloop.curate.domain.model import SHIPPED
+from samloop.curate.domain import Classifier, keywords
+from samloop.curate.domain.model import SHIPPED, loaded
+from samloop.curate.domain.signs import asked as beginning
 from samloop.example import DOMAINS, Example
 
 WAYS = {"keywords": Classifier("keywords"), "model": Classifier("model")}
@@ -176,16 +177,24 @@ def cost() -> str:
     long = [
         dataclasses.replace(e, input_text=e.output_text[:600], output_text=e.output_text[600:] or ".") for e in short
     ]
+    alone: dict[str, Callable[[pa.RecordBatch], object]] = {
+        "keywords": lambda batch: keywords.told(beginning(batch)),
+        "model": lambda batch: loaded(SHIPPED).told(batch.column("input_text")),
+    }
     rows: list[tuple[object, ...]] = [("µs per example", *WAYS, "ratio")]
     for name, made in (("request of 115 characters", short), ("request of 600 characters", long)):
         batch = cleaned(made, lambda _: False).to_batch()
-        found = alternate({way: timed(lambda way=way, batch=batch: WAYS[way](batch)) for way in WAYS}, rounds=15)
-        each = {way: median(found[way]) / len(made) * 1e6 for way in WAYS}
-        rows.append((name, *(f"{each[way]:.1f}" for way in WAYS), f"{each['model'] / each['keywords']:.2f}"))
-    one = asked(["Write a haiku on rain."])
-    found = alternate({way: timed(lambda way=way: WAYS[way](one)) for way in WAYS}, rounds=15)
-    rows.append(("a single example", *(f"{median(found[way]) * 1e6:.0f}" for way in WAYS), ""))
+        rows.append((name, *paired(WAYS, batch)))
+        rows.append(("… its domain alone", *paired(alone, batch)))
+    rows.append(("a single example", *paired(WAYS, asked(["Write a haiku on rain."]))))
     return f"processor time of telling domain and complexity, one thread\n{table(rows)}"
+
+
+def paired(ways: Mapping[str, Callable[[pa.RecordBatch], object]], batch: pa.RecordBatch) -> tuple[str, ...]:
+    """Medians of µs per example, run in turn, and the second over the first."""
+    found = alternate({way: timed(lambda tell=tell: tell(batch)) for way, tell in ways.items()}, rounds=15)
+    each = [median(seconds) / batch.num_rows * 1e6 for seconds in found.values()]
+    return (*(f"{one:.1f}" for one in each), f"{each[1] / each[0]:.2f}")
 
 
 def timed(work: Callable[[], object]) -> Callable[[], float]:

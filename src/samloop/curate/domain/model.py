@@ -36,6 +36,8 @@ SURE: Final = 0.3
 
 UNKNOWN: Final = "general"
 
+_STEP: Final = 2.0**26
+
 
 @dataclass(frozen=True)
 class DomainModel:
@@ -61,9 +63,14 @@ class DomainModel:
         return len(self.weights).bit_length() - 1
 
     @cached_property
-    def _columns(self) -> np.ndarray:
-        """The weights by domain, in the type that `bincount` adds up: exact for integers of this size."""
-        return np.ascontiguousarray(self.weights.T.astype(np.float64))
+    def _pairs(self) -> np.ndarray:
+        """The weights by domain, and a one to count with, two in one float64: half as much to add up.
+
+        A request has at most some 1,200 n-grams, so sums stay far below `_STEP` / 2, and all of it is exact.
+        """
+        columns = np.vstack([self.weights.T, np.ones(len(self.weights))]).astype(np.float64)
+        columns = columns if len(columns) % 2 == 0 else np.vstack([columns, np.zeros_like(columns[:1])])
+        return np.ascontiguousarray(columns[0::2] + columns[1::2] * _STEP)
 
     def scores(self, texts: pa.Array) -> np.ndarray:
         """Float64 of shape (texts, domains): the logarithm of each domain's share, but for a constant.
@@ -74,9 +81,11 @@ class DomainModel:
         return self._scores(ngrams(texts, self.bits), len(texts))
 
     def _scores(self, found: Ngrams, n: int) -> np.ndarray:
-        sums = [np.bincount(found.row, column[found.bucket], minlength=n) for column in self._columns]
-        many = np.bincount(found.row, minlength=n)
-        return np.asarray(np.stack(sums, axis=1) * self.scale / np.sqrt(many)[:, None] + self.bias)
+        both = np.stack([np.bincount(found.row, pair[found.bucket], minlength=n) for pair in self._pairs], axis=1)
+        second = np.rint(both / _STEP)
+        sums = np.stack([both - second * _STEP, second], axis=2).reshape(n, -1)
+        wide = len(self.domains)
+        return np.asarray(sums[:, :wide] * self.scale / np.sqrt(sums[:, wide : wide + 1]) + self.bias)
 
     def told(self, texts: pa.Array) -> np.ndarray:
         """The domain of each text, "general" where it has no word or no domain has a share of `SURE`.
