@@ -37,25 +37,31 @@ def words(column: pa.Array, letters: int) -> tuple[np.ndarray, np.ndarray]:
     bounds = np.frombuffer(offsets, dtype=np.int64)[column.offset : column.offset + len(column) + 1]
     raw = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
     bounds = bounds - bounds[0]
-    starts = _starts(raw, bounds)
-    ends = np.append(starts[1:], len(raw))
-    keys = np.zeros(len(starts), dtype=np.uint64)
-    inside = np.ones(len(starts), dtype=bool)
-    padded = np.concatenate([raw, np.zeros(letters, dtype=np.uint8)])
-    for place in range(letters):
-        letter = padded[starts + place]
-        inside &= (starts + place < ends) & (_CLASS[letter] != _NONE)
-        keys |= np.where(inside, _LOWER[letter], 0).astype(np.uint64) << np.uint64(8 * place)
-    return np.searchsorted(bounds, starts, side="right") - 1, keys
+    starts, lengths = _starts(raw, bounds)
+    lowered = np.zeros(len(raw) + MOST_LETTERS, dtype=np.uint8)
+    lowered[: len(raw)] = _LOWER[raw]
+    eight = np.ndarray((len(raw) + 1,), dtype="<u8", buffer=lowered, strides=(1,))  # the 8 bytes from each place on
+    keys = eight[starts] & _FIRST[np.minimum(lengths, letters)]
+    return np.repeat(np.arange(len(column)), np.diff(np.searchsorted(starts, bounds))), keys
 
 
-def _starts(raw: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+_FIRST: Final = np.array([(1 << (8 * count)) - 1 for count in range(MOST_LETTERS + 1)], dtype=np.uint64)
+"""By a number of letters: what keeps so many of a key."""
+
+
+def _starts(raw: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where words begin, and how many bytes each has."""
     kind = _CLASS[raw]
     before = np.concatenate([np.zeros(1, dtype=np.uint8), kind[:-1]])
     edges = bounds[:-1][bounds[:-1] < len(raw)]
     before[edges] = _NONE
     begins = (before == _NONE) | ((kind == _CAPITAL) & (before == _SMALL)) | ((kind == _DIGIT) != (before == _DIGIT))
-    return np.flatnonzero(begins & (kind != _NONE))
+    inside = kind != _NONE
+    begins &= inside
+    last = inside.copy()
+    last[:-1] &= ~inside[1:] | begins[1:]
+    starts = np.flatnonzero(begins)
+    return starts, np.flatnonzero(last) - starts + 1
 
 
 def key(word: str, letters: int) -> int:
