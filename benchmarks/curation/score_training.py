@@ -1,6 +1,6 @@
 """Does the score choose better training data? Held-out loss of the pocket base after training on equal-token subsets.
 
-    python benchmarks/curation/score_training.py [--tokens 120000] [--seeds 3] [--seconds 280] [--keep FILE]
+    python benchmarks/curation/score_training.py [--rubric sound] [--tokens 120000] [--seconds 280] [--keep FILE]
 
 The pool is mixed: real sets as they are, with the dirt they have, and a share of their examples spoilt as in
 score_auroc.py. From it each way of choosing takes examples up to the same number of tokens; the project's own driver
@@ -8,8 +8,9 @@ trains a LoRA adapter on them for one pass, and the loss on answers that were he
 measured with the project's own model. A seed decides the draws, the ties, the order and LoRA's beginnings.
 
 The ways: "random"; "longest" examples first; "top by score" (the quality score alone, ties drawn); "accepted by
-score" (rejected and doubted ones last, then by score); "accepted" (any accepted one, drawn, which is what `prepare`
-does); and for orientation "unspoilt", drawn from those nobody spoilt, which knows the truth.
+score" (rejected and doubted ones last, then by score); "top of each set" (by score, each set with its share of the
+pool's tokens, which keeps the mix); "accepted" (any accepted one, drawn, which is what `prepare` does); and for
+orientation "unspoilt", drawn from those nobody spoilt, which knows the truth.
 
 Runs are kept in FILE under a digest of what went into them; a call does as many as fit into --seconds and the next
 one goes on. The table is published when none is missing. Needs the public sets of ../shared/data (or SAMLOOP_DATA).
@@ -67,9 +68,9 @@ class Item:
     state: int
 
 
-def drawn(tokenizer: Tokenizer) -> tuple[list[Item], dict[str, list[Example]]]:
+def drawn(tokenizer: Tokenizer, rubric: str) -> tuple[list[Item], dict[str, list[Example]]]:
     """The pool and, by set, the held-out examples; the same in every call."""
-    rng, curator = random.Random(0), Curator(Curate())
+    rng, curator = random.Random(0), Curator(Curate(rubric=rubric))
     pool: list[Item] = []
     held: dict[str, list[Example]] = {}
     for name in SETS:
@@ -108,11 +109,13 @@ def length(tokenizer: Tokenizer, example: Example) -> int:
     return len(encode_chat(tokenizer, messages_of(example)).ids)
 
 
+EACH_SET = "top of each set"
 WAYS: dict[str, Callable[[Item, float], tuple[float, ...]]] = {
     "random": lambda _, chance: (chance,),
     "longest": lambda item, chance: (-item.tokens, chance),
     "top by score": lambda item, chance: (-item.score, chance),
     "accepted by score": lambda item, chance: (-item.state, -item.score, chance),
+    EACH_SET: lambda item, chance: (-item.score, chance),
     "accepted": lambda item, chance: (item.state < STATES["accepted"], chance),
     "unspoilt": lambda item, chance: (bool(item.spoilt), chance),
 }
@@ -121,6 +124,13 @@ WAYS: dict[str, Callable[[Item, float], tuple[float, ...]]] = {
 
 def subset(pool: Sequence[Item], way: str, seed: int, budget: int) -> list[Item]:
     """The items that a way of choosing takes, up to `budget` tokens."""
+    if way == EACH_SET:
+        parts = [[item for item in pool if item.of == name] for name in SETS]
+        share = budget / sum(item.tokens for item in pool)
+        budgets = [int(share * sum(item.tokens for item in part)) for part in parts]
+        return [
+            item for part, own in zip(parts, budgets, strict=True) for item in subset(part, "top by score", seed, own)
+        ]
     rng = random.Random(seed)
     ranked = sorted([(WAYS[way](item, rng.random()), at) for at, item in enumerate(pool)])
     taken, tokens = [], 0
@@ -202,12 +212,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=120_000, help="of each subset")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=280, help="begin no further run after so long")
+    parser.add_argument("--rubric", default=Curate().rubric, help="by which the score is made")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "samloop_score_training.json")
     options = parser.parse_args()
     began = time.monotonic()
     if not examples("GSM8K"):
         raise SystemExit(f"expected the public sets in {DATA}; set SAMLOOP_DATA")
-    pool, held = drawn(Tokenizer.load(BASE))
+    pool, held = drawn(Tokenizer.load(BASE), options.rubric)
     kept = json.loads(options.keep.read_text()) if options.keep.is_file() else {}
     runs: dict[str, list[tuple[list[Item], dict[str, float]]]] = {way: [] for way in WAYS}
     missing = 0
@@ -227,7 +238,8 @@ def main() -> None:
         raise SystemExit(f"{missing} of {len(WAYS) * options.seeds} runs are left; the same command goes on")
     with tempfile.TemporaryDirectory() as folder:
         untrained = measured(held, Path(folder), None)
-    publish("score_training", report(pool, held, runs, untrained, options), folder=Path(__file__).parent / "results")
+    name = "score_training" + (f"_{options.rubric}" if options.rubric != Curate().rubric else "")
+    publish(name, report(pool, held, runs, untrained, options), folder=Path(__file__).parent / "results")
 
 
 def report(
@@ -244,7 +256,7 @@ def report(
     for way, done in runs.items():
         rows.append((way, *(f"{np.mean([found[n] for _, found in done]):.3f}" for n in names)))
     gains: list[tuple[object, ...]] = [("less loss than", "random", "longest", "seeds better than both")]
-    for way in ("top by score", "accepted by score", "accepted", "unspoilt"):
+    for way in (way for way in WAYS if way not in ("random", "longest")):
         gain = {
             other: np.array([r["ALL"] - w["ALL"] for (_, r), (_, w) in zip(runs[other], runs[way], strict=True)])
             for other in ("random", "longest")
@@ -262,8 +274,8 @@ def report(
         cells = [f"{sum(shares):.1%}", *(f"{s:.1%}" for s in shares), *(f"{o / whole:.0%}" for o in origin)]
         chosen.append((way, len(taken), whole, *cells))
     setting = (
-        f"pocket base, LoRA rank 16 on all linear modules, batches of 8, peak rate 0.002, one pass over "
-        f"{options.tokens:,} tokens, {options.seeds} seeds;\npool of {len(pool):,} examples, "
+        f"rubric {options.rubric}; pocket base, LoRA rank 16 on all linear modules, batches of 8, peak rate 0.002, "
+        f"one pass over {options.tokens:,} tokens, {options.seeds} seeds;\npool of {len(pool):,} examples, "
         f"{sum(map(len, held.values()))} held out. The base has seen parts of these sets when it was built "
         "(GPTeacher, self-instruct,\nGlaive, OASST, some of T0), held-out ones too, which is the same for every way "
         "of choosing."

@@ -86,7 +86,7 @@ class Redact(Section):
 class Curate(Section):
     """How examples are judged."""
 
-    rubric: str = Field("unified", description="unified, pipeline or distillation")
+    rubric: str = Field("sound", description="sound, unified, pipeline or distillation")
     reject_below: float = Field(0.3, ge=0, le=1, description="quality score under which an example is rejected")
     decontaminate: tuple[str, ...] = Field(
         ("routing",),

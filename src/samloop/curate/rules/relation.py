@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samloop.curate.measure import characters, equals, finding, head, matches
+from samloop.curate.measure import characters, equals, finding, head, matches, question_text
 from samloop.curate.preference import OPPOSITE
 from samloop.curate.words import keys, words
 from samloop.example import content_hash
@@ -37,11 +37,11 @@ _COMMON: Final = keys(
 )
 """Words that say nothing about the topic: function words, words that ask, and what stands in every program."""
 
-_OTHER_LANGUAGE: Final = (
+OTHER_LANGUAGE: Final = (
     r"(?i)translat|\b(?:in|into|to|en) (?:french|german|spanish|italian|portuguese|dutch|chinese|japanese|korean"
     r"|russian|arabic|hindi)\b"
 )
-_PERSONAL: Final = (
+PERSONAL: Final = (
     r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
     r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
     r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
@@ -49,7 +49,6 @@ _PERSONAL: Final = (
 )
 _LISTED: Final = r"(?:(?:^|\s)(?:[0-9]{1,2}[.):]|[-*•]) ?[^\n]*){3}"
 _FOUR_LINES: Final = r"(?:\n[^\n]*){3}"
-_BREAK: Final = pa.scalar("\n", pa.large_string())
 
 
 def _slot(found: np.ndarray) -> np.ndarray:
@@ -59,8 +58,6 @@ def _slot(found: np.ndarray) -> np.ndarray:
 
 _IS_COMMON: Final = np.zeros(65_536, dtype=bool)
 _IS_COMMON[_slot(_COMMON)] = True
-
-_ASKED: Final = ("input_text", "context", "system_prompt")
 
 
 @rule("loosely_related", outcome="flag", reason="answer hardly takes up the question")
@@ -116,7 +113,7 @@ def prompt_mismatch(batch: pa.RecordBatch, *, answered: int = 12, taken_up: int 
     if not len(pairs):
         return finding(stray > 0, stray)
     part = batch.take(pa.array(pairs))
-    prompt = _distinct(_asked(part, MOST_CHARACTERS))
+    prompt = _distinct(question_text(part, MOST_CHARACTERS))
     chosen, rejected = (
         _distinct(pc.fill_null(head(part.column(name), MOST_CHARACTERS), ""))
         for name in ("output_text", "rejected_output")
@@ -188,36 +185,20 @@ def _shared(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _compare(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = batch.num_rows
     output = batch.column("output_text")
-    question, answer = _distinct(_asked(batch, FIRST_CHARACTERS)), _distinct(head(output, FIRST_CHARACTERS))
+    question, answer = _distinct(question_text(batch, FIRST_CHARACTERS)), _distinct(head(output, FIRST_CHARACTERS))
     common, asked, answered = _in_common(question, answer, n), _per_row(question, n), _per_row(answer, n)
     room = np.minimum(np.minimum(asked, answered), ENOUGH_WORDS)
     again = np.flatnonzero((common == 0) | (common * 5 < room))
     if len(again):
         part = batch.take(pa.array(again))
         question, answer = (
-            _distinct(_asked(part, MOST_CHARACTERS)),
+            _distinct(question_text(part, MOST_CHARACTERS)),
             _distinct(head(part.column("output_text"), MOST_CHARACTERS)),
         )
         fits, m = _comparable(part), len(again)
         asked[again], answered[again] = _per_row(question, m) * fits, _per_row(answer, m) * fits
         common[again] = _in_common(question, answer, m)
     return common, asked, answered
-
-
-def _asked(batch: pa.RecordBatch, most: int) -> pa.Array:
-    """All that stands before the answer as one text: the input's head, then context, system prompt and turns."""
-    parts = [
-        pc.fill_null(head(batch.column(name), most), "")
-        for name in _ASKED
-        if batch.column(name).null_count < batch.num_rows
-    ]
-    history = batch.column("conversation_history")
-    contents = history.flatten().field("content")
-    if len(contents):
-        offsets = history.offsets.cast(pa.int64())
-        turns = pa.LargeListArray.from_arrays(pc.subtract(offsets, offsets[0]), head(contents, most))
-        parts.append(pc.binary_join(turns, _BREAK))
-    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, _BREAK)
 
 
 def _distinct(column: pa.Array) -> np.ndarray:
@@ -241,7 +222,7 @@ def _in_common(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
 
 def _comparable(batch: pa.RecordBatch) -> np.ndarray:
     """Where words can be compared: both texts mostly ASCII; neither a translation nor the assistant is asked for."""
-    fits = ~matches(batch.column("input_text"), _OTHER_LANGUAGE) & ~matches(batch.column("input_text"), _PERSONAL)
+    fits = ~matches(batch.column("input_text"), OTHER_LANGUAGE) & ~matches(batch.column("input_text"), PERSONAL)
     for name in ("input_text", "output_text"):
         column = batch.column(name)
         length = np.asarray(pc.utf8_length(column).to_numpy(zero_copy_only=False))
