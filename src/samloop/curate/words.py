@@ -22,6 +22,12 @@ _CLASS[ord("A") : ord("Z") + 1] = _CAPITAL
 _CLASS[ord("0") : ord("9") + 1] = _DIGIT
 _LOWER: Final = np.arange(256, dtype=np.uint8)
 _LOWER[ord("A") : ord("Z") + 1] += 32
+_CLASS_BYTES, _LOWER_BYTES = _CLASS.tobytes(), _LOWER.tobytes()
+
+
+def _mapped(raw: np.ndarray, table: bytes) -> np.ndarray:
+    """Each byte by a table of 256; bytes.translate takes half the time that indexing does."""
+    return np.frombuffer(raw.tobytes().translate(table), dtype=np.uint8)
 
 
 def words(column: pa.Array, letters: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,9 +45,9 @@ def words(column: pa.Array, letters: int) -> tuple[np.ndarray, np.ndarray]:
     bounds = bounds - bounds[0]
     starts, lengths = _starts(raw, bounds)
     lowered = np.zeros(len(raw) + MOST_LETTERS, dtype=np.uint8)
-    lowered[: len(raw)] = _LOWER[raw]
+    lowered[: len(raw)] = _mapped(raw, _LOWER_BYTES)
     eight = np.ndarray((len(raw) + 1,), dtype="<u8", buffer=lowered, strides=(1,))  # the 8 bytes from each place on
-    keys = eight[starts] & _FIRST[np.minimum(lengths, letters)]
+    keys = eight.take(starts) & _FIRST.take(np.minimum(lengths, letters))
     return np.repeat(np.arange(len(column)), np.diff(np.searchsorted(starts, bounds))), keys
 
 
@@ -51,7 +57,7 @@ _FIRST: Final = np.array([(1 << (8 * count)) - 1 for count in range(MOST_LETTERS
 
 def _starts(raw: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where words begin, and how many bytes each has."""
-    kind = _CLASS[raw]
+    kind = _mapped(raw, _CLASS_BYTES)
     before = np.concatenate([np.zeros(1, dtype=np.uint8), kind[:-1]])
     edges = bounds[:-1][bounds[:-1] < len(raw)]
     before[edges] = _NONE

@@ -84,7 +84,7 @@ def _summed(row: np.ndarray, key: np.ndarray, vectors: np.ndarray, marks: np.nda
     total = vectors[marks].sum(axis=1)
     if len(row):
         first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-        total[row[first]] += np.add.reduceat(vectors[place(key, PLACES_BITS) + MARKS], first, axis=0)
+        total[row[first]] += np.add.reduceat(vectors.take(place(key, PLACES_BITS) + MARKS, axis=0), first, axis=0)
     return np.asarray(total)
 
 
@@ -95,7 +95,7 @@ def _shared(
     (q_row, q_key), (a_row, a_key) = of_question, of_answer
     q_key, a_key = q_key & STEM, a_key & STEM
     common = _in_common(q_row, q_key, a_row, a_key, n)
-    q_rarity, a_rarity = rarity[place(q_key, RARITY_BITS)], rarity[place(a_key, RARITY_BITS)]
+    q_rarity, a_rarity = rarity.take(place(q_key, RARITY_BITS)), rarity.take(place(a_key, RARITY_BITS))
     letter = a_key & np.uint64(255)
     number = (letter >= ord("0")) & (letter <= ord("9"))
     rare = a_rarity > RARE
@@ -145,8 +145,8 @@ def _shape(beginning: pa.Array, whole: pa.Array) -> tuple[np.ndarray, np.ndarray
     raw = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]] if data else np.zeros(0, dtype=np.uint8)
     bounds = bounds - bounds[0]
     size = np.maximum(np.diff(bounds), 1)
-    at = np.flatnonzero(_IS_COUNTED[raw])
-    total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(_COUNTED[raw[at]])])
+    at = np.flatnonzero(_IS_COUNTED.take(raw))
+    total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(_COUNTED.take(raw[at]))])
     counted = np.diff(total[np.searchsorted(at, bounds)])
     code, digits, lines, question = ((counted >> bit) & 0xFFFF for bit in (0, 16, 32, 48))
     code, digits = code / size, digits / size
