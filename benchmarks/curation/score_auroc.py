@@ -1,6 +1,6 @@
 """How well the score tells originals from spoilt examples: AUROC, beside length and chance.
 
-    python benchmarks/curation/score_auroc.py [--examples 1500]
+    python benchmarks/curation/score_auroc.py [--examples 1500] [--rubric sound]
 
 Every set's originals stand against each corruption of the same examples. "score" is the quality score alone;
 "verdict" orders by state first (rejected, review, accepted) and by score within it, which is what selection goes by.
@@ -54,19 +54,22 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--examples", type=int, default=1500, help="at most so many of each set")
+    parser.add_argument("--rubric", default=Curate().rubric)
     options = parser.parse_args()
-    curator, rng = Curator(Curate()), random.Random(0)
+    curator, rng = Curator(Curate(rubric=options.rubric)), random.Random(0)
     sets = {name: examples(name) for name in SETS}
     if not any(sets.values()):
         raise SystemExit(f"expected the public sets in {DATA}; set SAMLOOP_DATA")
     rows: list[tuple[object, ...]] = [("corruption", "set", "n", *MEASURES)]
     pooled: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     fired: dict[str, Counter[str]] = {}
+    states: dict[str, Counter[str]] = {}
     totals: Counter[str] = Counter()
     seen: list[tuple[object, ...]] = []
     for name, whole in sets.items():
         chosen = rng.sample(whole, min(len(whole), options.examples))
         originals, flags = judged(curator, chosen, rng)
+        states[name] = Counter(next(s for s, v in STATES.items() if v <= one < v + 1.5) for one in originals[:, 1])
         fired[name] = Counter(rule for one in flags for rule in one)
         totals[name] = len(chosen)
         for kind, spoil in CORRUPTIONS.items():
@@ -85,11 +88,17 @@ def main() -> None:
     good, bad = (np.concatenate([part[side] for parts in pooled.values() for part in parts]) for side in (0, 1))
     rows.append(("ALL", "ALL", len(good), *(f"{auroc(good[:, m], bad[:, m]):.3f}" for m in range(4))))
     rules = [rule for rule, _ in sum(fired.values(), Counter[str]()).most_common()]
-    alarms = [("rule, share of originals", *sets), ("originals", *(totals[name] for name in sets))]
+    alarms = [("rule or state, share of originals", *sets), ("originals", *(totals[name] for name in sets))]
+    alarms += [(state, *(f"{states[name][state] / max(totals[name], 1):.1%}" for name in sets)) for state in STATES]
     alarms += [(rule, *(f"{fired[name][rule] / max(totals[name], 1):.1%}" for name in sets)) for rule in rules]
-    parts = [machine("numpy", "pyarrow"), table(rows), "What fires most on the spoilt ones:\n" + table(seen)]
+    parts = [
+        f"{machine('numpy', 'pyarrow')}\nrubric {options.rubric}",
+        table(rows),
+        "What fires most on the spoilt ones:\n" + table(seen),
+    ]
     parts.append("What fires on the originals:\n" + table(alarms))
-    publish("score_auroc", "\n\n".join(parts), folder=Path(__file__).parent / "results")
+    name = "score_auroc" + (f"_{options.rubric}" if options.rubric != Curate().rubric else "")
+    publish(name, "\n\n".join(parts), folder=Path(__file__).parent / "results")
 
 
 if __name__ == "__main__":

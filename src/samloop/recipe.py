@@ -96,7 +96,7 @@ class Near(Section):
 class Curate(Section):
     """How examples are judged."""
 
-    rubric: str = Field("unified", description="unified, pipeline or distillation")
+    rubric: str = Field("sound", description="sound, unified, pipeline or distillation")
     reject_below: float = Field(0.3, ge=0, le=1, description="quality score under which an example is rejected")
     domains: str = Field(
         "model", description="what tells domain and complexity: model, keywords, or the whole path of a model's file"

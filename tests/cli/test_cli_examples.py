@@ -141,7 +141,7 @@ def test_show_prints_everything_about_one(filled: Any) -> None:
     assert data["quality_tier"] in why["tier_reason"]
     shown = filled("examples", "show", id).out
     assert "── asked ─" in shown
-    assert "── why, by the rubric unified ─" in shown
+    assert "── why, by the rubric sound ─" in shown
     assert "a tuple can be a key of a dictionary" in " ".join(shown.split())
     assert filled("--json", "examples", "show", "zzzz").error["code"] == "not_found"
 

@@ -65,7 +65,7 @@ def test_a_row_has_every_column_and_the_same_ids_as_the_sealed_example() -> None
     ],
 )
 def test_a_short_plain_answer_is_accepted_as_bronze(asked: str, answered: str) -> None:
-    made = row(example(input_text=asked, output_text=answered, source="dataset"))
+    made = row(example(input_text=asked, output_text=answered, source="dataset"), rubric="unified")
     assert (made["quality_score"], made["quality_tier"], made["state"], made["reason"]) == (
         0.5,
         "bronze",
@@ -223,7 +223,7 @@ def test_a_third_partys_rule_runs_and_a_broken_one_is_named(monkeypatch: pytest.
     known = dict(plugins._entries("rules"))
     monkeypatch.setattr(plugins, "_entries", lambda group: known)
     known["shouting"] = EntryPoint("shouting", f"{__name__}:shouting", "samloop.rules")
-    made = row(example(output_text="Well!!!! " + PROSE), rules={"shouting": {"marks": 2}})
+    made = row(example(output_text="Well!!!! " + PROSE), rules={"shouting": {"marks": 2}}, rubric="unified")
     assert json.loads(made["flags"]) == [{"rule": "shouting", "outcome": "flag", "measure": 4.0}]
     assert made["quality_score"] == 0.5
     known["broken"] = EntryPoint("broken", f"{__name__}:broken", "samloop.rules")
@@ -233,7 +233,7 @@ def test_a_third_partys_rule_runs_and_a_broken_one_is_named(monkeypatch: pytest.
 
 def test_explain_sums_to_the_score() -> None:
     bad = example(source="manual", output_text=PROSE + " As of my last update, it was so, and the room is in the")
-    curator = Curator(Curate())
+    curator = Curator(Curate(rubric="unified", rules={"unfinished": {"enabled": False}}))
     terms = curator.explain(bad)
     assert terms == [
         ("base", 0.5), ("output over 200 characters", 0.1), ("trusted source", 0.15), ("incomplete", -0.15),
@@ -294,7 +294,7 @@ EXAMPLES = st.builds(
 )
 
 
-@pytest.mark.parametrize("rubric", ["unified", "distillation"])
+@pytest.mark.parametrize("rubric", ["sound", "distillation"])
 @settings(deadline=None, max_examples=40)
 @given(examples=st.lists(EXAMPLES, min_size=FEW + 1, max_size=FEW + 4))
 def test_one_by_one_gives_what_the_batch_gives(rubric: str, examples: list[Example]) -> None:

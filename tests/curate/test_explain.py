@@ -23,13 +23,13 @@ def example(answered: str, source: str = "dataset") -> Example:
 def test_terms_sum_to_the_score_under_every_rubric(rubric: str, answered: str) -> None:
     why = explain(Curator(Curate(rubric=rubric)), example(answered))
     assert round(sum(amount for _, amount in why.terms), 6) == why.score
-    assert why.terms[0] == ("base", 0.5)
+    assert why.terms[0] == ("base", RUBRICS[rubric].base)
     assert f"{why.score:g}" in why.tier_reason
 
 
 def test_a_flag_comes_with_what_was_measured_against_what() -> None:
     rules = {"repetition": {"share": 0.2}}
-    why = explain(Curator(Curate(rules=rules)), example(LOOPING * 9))
+    why = explain(Curator(Curate(rubric="unified", rules=rules)), example(LOOPING * 9))
     flags = {flag.rule: flag for flag in why.flags}
     assert flags["repetition"].options == {"share": 0.2, "ngram": 10}
     assert flags["repetition"].measure > 0.8
@@ -37,6 +37,21 @@ def test_a_flag_comes_with_what_was_measured_against_what() -> None:
     assert flags["loop"].options == {"times": 3}
     assert ("repetition over 40 %", -0.3) in why.terms
     assert why.to_dict()["terms"][0] == {"name": "base", "amount": 0.5}
+
+
+def test_a_learnt_chance_is_a_term_with_its_measure() -> None:
+    why = explain(
+        Curator(Curate()), example("Preheat the oven to 180 degrees, butter the tin and beat the eggs with sugar,")
+    )
+    amounts = dict(why.terms)
+    assert amounts["answer may belong to another question"] < -0.1
+    assert amounts["answer may stop in the middle"] < -0.2
+    flags = {flag.rule: flag for flag in why.flags}
+    assert flags["unfinished"].measure >= flags["unfinished"].options["chance"] == 0.95
+    assert flags["unfinished"].about == "The answer seems to stop in the middle."
+    off = {"misfit": {"enabled": False}, "unfinished": {"enabled": False}}
+    without = explain(Curator(Curate(rules=off)), example(LOOPING))
+    assert "answer may belong to another question" not in dict(without.terms)
 
 
 def test_reasons_name_the_bounds() -> None:

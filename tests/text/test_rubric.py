@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from samloop.errors import RecipeError
-from samloop.text.rubric import DISTILLATION, PIPELINE, RUBRICS, UNIFIED, Rubric, rubric_named
+from samloop.text.rubric import DISTILLATION, PIPELINE, RUBRICS, SOUND, UNIFIED, Rubric, rubric_named
 
 PLAIN: dict[str, Any] = {
     "source": "dataset", "format": "instruction", "domain": "general", "complexity": 1, "characters": 60,
     "output_characters": 10, "code_blocks": 0, "repetition": 0.0, "flag:incomplete": False, "flag:repetition": False,
     "flag:refusal": False, "flags_without_own_term": 0, "valid_format": True, "human_reviewed": False,
-    "reasoning_steps": 0, "correction": False, "principle": False, "direct": False,
+    "reasoning_steps": 0, "correction": False, "principle": False, "direct": False, "flag:loop": False,
+    "flag:wrong_language": False, "chance:misfit": 0.0, "chance:unfinished": 0.0,
 }  # fmt: skip
 
 
@@ -48,6 +49,32 @@ def scored(rubric: Rubric, **changed: Any) -> tuple[float, str]:
 )
 def test_unified(changed: dict[str, Any], score: float, tier: str) -> None:
     assert scored(UNIFIED, **changed) == (score, tier)
+
+
+@pytest.mark.parametrize(
+    ("changed", "score", "tier"),
+    [
+        ({}, 0.75, "silver"),
+        ({"output_characters": 900, "domain": "code", "code_blocks": 2, "format": "dpo"}, 0.75, "silver"),
+        ({"source": "manual"}, 0.9, "gold"),
+        ({"human_reviewed": True}, 0.9, "gold"),
+        ({"chance:misfit": 0.4}, 0.75, "silver"),
+        ({"chance:misfit": 0.7}, 0.625, "silver"),
+        ({"chance:misfit": 1.0}, 0.5, "bronze"),
+        ({"chance:unfinished": 0.3}, 0.75, "silver"),
+        ({"chance:unfinished": 0.65}, 0.625, "silver"),
+        ({"chance:unfinished": 1.0, "chance:misfit": 1.0}, 0.25, "unverified"),
+        ({"flag:incomplete": True}, 0.55, "bronze"),
+        ({"repetition": 0.1}, 0.75, "silver"),
+        ({"repetition": 0.25}, 0.6, "silver"),
+        ({"repetition": 0.9, "flag:loop": True}, 0.25, "unverified"),
+        ({"flag:wrong_language": True}, 0.5, "bronze"),
+        ({"flags_without_own_term": 2}, 0.55, "bronze"),
+        ({"valid_format": False}, 0.3, "unverified"),
+    ],
+)
+def test_sound(changed: dict[str, Any], score: float, tier: str) -> None:
+    assert scored(SOUND, **changed) == (score, tier)
 
 
 @pytest.mark.parametrize(
@@ -118,11 +145,11 @@ def test_the_terms_of_an_example_sum_to_its_score(rubric: Rubric) -> None:
     }
     for changed in ({}, worst, most):
         terms = rubric.terms_of(one(**changed))
-        assert terms[0] == ("base", 0.5)
+        assert terms[0] == ("base", rubric.base)
         assert sum(value for _, value in terms) == pytest.approx(rubric.score(one(**changed), 1)[0])
     assert ("penalties capped at -0.5", 0.3) in DISTILLATION.terms_of(one(**worst))
 
 
 def test_an_unknown_rubric_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="unified, pipeline, distillation, got 'unfied'"):
+    with pytest.raises(RecipeError, match="sound, unified, pipeline, distillation, got 'unfied'"):
         rubric_named("unfied")

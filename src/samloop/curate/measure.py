@@ -10,6 +10,11 @@ import pyarrow.compute as pc
 
 from samloop.protocols import Finding
 
+BY_PROGRAM = ("git_commits", "code_patterns")
+"""Sources whose answers a program took from where they stood: subjects of commits and code end without a mark."""
+
+ASKED = ("input_text", "context", "system_prompt")
+_BREAK = pa.scalar("\n", pa.large_string())
 TEXTS = ("input_text", "output_text", "system_prompt", "context", "rejected_output")
 
 
@@ -114,3 +119,19 @@ def equals(column: pa.Array, values: Sequence[str]) -> np.ndarray:
     for value in values:
         found |= _filled(pc.equal(column, value))
     return found
+
+
+def question_text(batch: pa.RecordBatch, most: int) -> pa.Array:
+    """All that stands before the answer as one text: the input's head, then context, system prompt and turns.
+
+    What an example lacks leaves no trace, whatever the others of its batch have.
+    """
+    parts = [head(batch.column(name), most) for name in ASKED if batch.column(name).null_count < batch.num_rows]
+    history = batch.column("conversation_history")
+    contents = history.flatten().field("content")
+    if len(contents):
+        offsets = history.offsets.cast(pa.int64())
+        each = pa.LargeListArray.from_arrays(pc.subtract(offsets, offsets[0]), head(contents, most))
+        joined = pc.binary_join(each, _BREAK)
+        parts.append(pc.if_else(pa.array(turns(batch) > 0), joined, pa.scalar(None, pa.large_string())))
+    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, _BREAK, null_handling="skip")

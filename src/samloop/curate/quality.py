@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,17 @@ from samloop.curate.batch import Columns
 from samloop.curate.measure import all_characters, characters, equals, fences, turns
 from samloop.curate.rules.reasoning import reasoning_steps
 from samloop.protocols import Rule
-from samloop.text.rubric import OWN_TERM, Rubric
+from samloop.text.rubric import Rubric
+
+_FLAGS_OF_RUBRICS: Final = ("incomplete", "repetition", "refusal", "loop", "wrong_language")
+"""Flags that terms name; one that does not run has not fired."""
+
+_MEASURES: Final = (
+    ("repetition", "repetition", 0.0),
+    ("chance:misfit", "misfit", 0.0),
+    ("chance:unfinished", "unfinished", 0.0),
+)
+"""Measurements that terms name: feature, rule, and what stands for a rule that does not run."""
 
 Findings = Mapping[str, tuple[Rule, np.ndarray, np.ndarray]]
 """By rule name: the rule, where it fired, what it measured."""
@@ -37,28 +48,28 @@ def features(
         "code_blocks": fences(batch.column("output_text")) // 2,
     }
     flags = {name: hit for name, (rule, hit, _) in findings.items() if rule.outcome == "flag"}
-    for name in ("incomplete", "repetition", "refusal"):
+    for name in _FLAGS_OF_RUBRICS:
         found[f"flag:{name}"] = np.zeros(n, dtype=bool)
     found |= {f"flag:{name}": hit for name, hit in flags.items()}
-    found["repetition"] = findings["repetition"][2] if "repetition" in findings else np.zeros(n)
+    for name, by, otherwise in _MEASURES:
+        found[name] = findings[by][2] if by in findings else np.full(n, otherwise)
     rejected = np.zeros(n, dtype=bool)
     for rule, hit, _ in findings.values():
         rejected |= hit if rule.outcome == "reject" else False
     found["valid_format"] = ~rejected & (~equals(batch.column("format"), ["multi_turn"]) | (turns(batch) > 0))
-    found["flags_without_own_term"] = _flags_without_own_term(flags, found, n)
+    found["flags_without_own_term"] = _flags_without_own_term(flags, found, rubric.own, n)
     if any(condition.feature == "reasoning_steps" for term in rubric.terms for condition in term.when):
         found["reasoning_steps"] = reasoning_steps(batch.column("output_text"))
     return found | _stated(columns, found.get("reasoning_steps", np.zeros(n)))
 
 
-def _flags_without_own_term(flags: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+def _flags_without_own_term(
+    flags: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], own: frozenset[str], n: int
+) -> np.ndarray:
     total = np.zeros(n, dtype=np.int64)
     for name, hit in flags.items():
-        own = OWN_TERM.get(name)
-        if own is None:
-            total += hit
-        elif own == "repetition":
-            total += hit & (found["repetition"] <= 0.4)
+        if name not in own:
+            total += hit & (found["repetition"] <= 0.4) if f"{name} over 40 %" in own else hit
     return total
 
 

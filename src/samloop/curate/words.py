@@ -14,6 +14,8 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from samloop.curate.measure import ASKED, turns
+
 MOST_LETTERS: Final = 8
 """How many bytes of a word fit into one number. What differs behind them is one word to all that reads these."""
 
@@ -45,6 +47,11 @@ class Words:
     row: np.ndarray
     key: np.ndarray
     at: np.ndarray
+
+    def within(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """`row` and `key` of the words that begin in the first `most` bytes of their texts."""
+        near = self.at < most
+        return self.row[near], self.key[near]
 
 
 def is_number(key: np.ndarray) -> np.ndarray:
@@ -98,6 +105,27 @@ def words_of(batch: pa.RecordBatch, name: str) -> Words:
         column = batch.column(name)
         found[name] = words(column.flatten().field("content") if name == "conversation_history" else column)
     return found[name]
+
+
+def question_words(batch: pa.RecordBatch, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Example and key of each word before the answer: in the first `most` bytes of input, context and system prompt,
+    and of each turn; those of one example side by side.
+    """
+    parts = [words_of(batch, name).within(most) for name in ASKED if batch.column(name).null_count < batch.num_rows]
+    sizes = turns(batch)
+    if sizes.any():
+        row, key = words_of(batch, "conversation_history").within(most)
+        parts.append((np.repeat(np.arange(batch.num_rows), sizes)[row], key))
+    row, key = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
+    if len(parts) == 1:
+        return row, key
+    order = np.argsort(row, kind="stable")
+    return row[order], key[order]
+
+
+def first_letters(key: np.ndarray, letters: int) -> np.ndarray:
+    """The keys cut to so many bytes."""
+    return np.asarray(key & _FIRST_BYTES[letters])
 
 
 def _forget(gone: weakref.ref[pa.RecordBatch]) -> None:

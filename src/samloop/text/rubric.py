@@ -50,19 +50,27 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A named part of the score: `value` where all conditions hold, times the column `times` where that is given."""
+    """A named part of the score: `value` where all conditions hold, times the column `times` where that is given.
+
+    With `ramp` (feature, from, to) it is times the place of the feature between both, which is 0 up to `from` and 1
+    from `to` on; `to` may be the smaller one.
+    """
 
     name: str
     value: float
     when: tuple[When, ...] = ()
     times: str | None = None
+    ramp: tuple[str, float, float] | None = None
 
     def __call__(self, features: Features, n: int) -> np.ndarray:
         """Float column: what this term adds."""
         holds = np.ones(n, dtype=bool)
         for condition in self.when:
             holds &= condition(features)
-        amount = features[self.times].astype(np.float64) if self.times else 1.0
+        amount = features[self.times].astype(np.float64) if self.times else np.ones(n)
+        if self.ramp:
+            feature, begin, end = self.ramp
+            amount = amount * np.clip((features[feature] - begin) / (end - begin), 0.0, 1.0)
         return np.where(holds, self.value * amount, 0.0)
 
 
@@ -76,6 +84,7 @@ class Rubric:
         max_bonus, max_penalty: bounds of the summed positive and negative terms.
         rules: rules that run with this rubric only.
         options: options of rules that differ from their defaults.
+        own: flags that the terms name, which do not count among `flags_without_own_term`.
         rejects: further conditions that reject, with the reason.
     """
 
@@ -88,6 +97,7 @@ class Rubric:
     rules: tuple[str, ...] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rejects: tuple[tuple[str, tuple[When, ...]], ...] = ()
+    own: frozenset[str] = frozenset({"incomplete", "repetition over 40 %"})
 
     def score(self, features: Features, n: int) -> np.ndarray:
         """Float64 column of n scores in 0..1."""
@@ -145,7 +155,31 @@ UNIFIED: Final = Rubric(
     ),
     options={"over_length": {"characters": 32_000}, "under_length": {"characters": 20}},
 )
-"""The default. A flag costs 0.1; repetition over 40 % and incomplete have penalties of their own instead."""
+"""Length, origin and flags. A flag costs 0.1; repetition over 40 % and incomplete have penalties of their own."""
+
+SOUND: Final = Rubric(
+    name="sound",
+    base=0.75,
+    tiers=(0.8, 0.6, 0.4),
+    terms=(
+        Term("trusted source", 0.15, (When("source", "in", TRUSTED),)),
+        Term("verified or human-reviewed", 0.15, (When("human_reviewed", "==", True),)),
+        Term("answer may belong to another question", -0.25, ramp=("chance:misfit", 0.4, 1.0)),
+        Term("answer may stop in the middle", -0.25, ramp=("chance:unfinished", 0.3, 1.0)),
+        Term("incomplete", -0.2, (When("flag:incomplete", "==", True),)),
+        Term("repetition", -0.3, ramp=("repetition", 0.1, 0.4)),
+        Term("loop", -0.2, (When("flag:loop", "==", True),)),
+        Term("another language", -0.25, (When("flag:wrong_language", "==", True),)),
+        Term("a rule rejects it", -0.45, (When("valid_format", "==", False),)),
+        Term("flags", -0.1, times="flags_without_own_term"),
+    ),
+    own=frozenset(
+        {"misfit", "unfinished", "loosely_related", "unrelated", "incomplete", "repetition", "loop", "wrong_language"}
+    ),
+    options={"over_length": {"characters": 32_000}, "under_length": {"characters": 20}},
+)
+"""The default: what is wrong with an example, and whether a person stands behind it. Length, code and format count
+for nothing, so that choosing by score keeps the mix of what was collected (benchmarks/curation/score_training.py)."""
 
 PIPELINE: Final = Rubric(
     name="pipeline",
@@ -185,10 +219,7 @@ DISTILLATION: Final = Rubric(
 )
 """For a teacher's answers: reasoning, corrections and principles count."""
 
-RUBRICS: Final[dict[str, Rubric]] = {rubric.name: rubric for rubric in (UNIFIED, PIPELINE, DISTILLATION)}
-
-OWN_TERM: Final = {"incomplete": "flag:incomplete", "repetition": "repetition"}
-"""Flags that the unified rubric gives a penalty of their own, which then replaces the one for every flag."""
+RUBRICS: Final[dict[str, Rubric]] = {rubric.name: rubric for rubric in (SOUND, UNIFIED, PIPELINE, DISTILLATION)}
 
 
 def rubric_named(name: str) -> Rubric:

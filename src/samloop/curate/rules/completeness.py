@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from samloop.curate.measure import beyond_ascii, equals, fences, finding, where
+from samloop.curate.measure import BY_PROGRAM, beyond_ascii, equals, fences, finding, where
 from samloop.curate.words import is_number, ngrams, repeats, words_of
 from samloop.protocols import Finding, rule
 
@@ -53,7 +53,7 @@ def incomplete(batch: pa.RecordBatch, *, prose_characters: int = 60) -> Finding:
     hence signs. 60 characters: under that an answer is a phrase as often as a sentence.
     """
     signs = np.zeros(batch.num_rows)
-    by_program = equals(batch.column("source"), ["git_commits", "code_patterns"])
+    by_program = equals(batch.column("source"), BY_PROGRAM)
     for i, text in enumerate(batch.column("output_text").to_pylist()):
         if text and (text[-1] not in _CLOSED or text.endswith(("...", "|>"))):
             signs[i] = _open_signs(text.rstrip(), 0 if by_program[i] else prose_characters)

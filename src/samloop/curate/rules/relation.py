@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from samloop.curate.measure import beyond_ascii, characters, equals, finding, matches
 from samloop.curate.preference import OPPOSITE
-from samloop.curate.words import Words, keys, repeats, words_of
+from samloop.curate.words import keys, question_words, repeats, words_of
 from samloop.example import content_hash
 from samloop.protocols import Finding, rule
 
@@ -40,11 +40,11 @@ _COMMON: Final = keys(
 )
 """Words that say nothing about the topic: function words, words that ask, and what stands in every program."""
 
-_OTHER_LANGUAGE: Final = (
+OTHER_LANGUAGE: Final = (
     r"(?i)translat|\b(?:in|into|to|en) (?:french|german|spanish|italian|portuguese|dutch|chinese|japanese|korean"
     r"|russian|arabic|hindi)\b"
 )
-_PERSONAL: Final = (
+PERSONAL: Final = (
     r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
     r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
     r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
@@ -62,8 +62,6 @@ def _slot(found: np.ndarray) -> np.ndarray:
 _LETTERS: Final = np.uint64((1 << 8 * LETTERS) - 1)
 _IS_COMMON: Final = np.zeros(65_536, dtype=bool)
 _IS_COMMON[_slot(_COMMON)] = True
-
-_ASKED: Final = ("input_text", "context", "system_prompt")
 
 
 @rule("loosely_related", outcome="flag", reason="answer hardly takes up the question")
@@ -201,32 +199,20 @@ def _compare(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def _asked(batch: pa.RecordBatch, most: int, among: np.ndarray) -> np.ndarray:
     """The content words of all that stands before the answer: input, context, system prompt and turns."""
-    parts = [
-        _content(words_of(batch, name), most, among) for name in _ASKED if batch.column(name).null_count < len(among)
-    ]
-    sizes = np.diff(np.asarray(batch.column("conversation_history").offsets))
-    if sizes.any():
-        owner = np.repeat(np.arange(len(among)), sizes)
-        parts.append(_content(words_of(batch, "conversation_history"), most, among[owner], owner))
-    return _distinct(np.concatenate(parts))
+    return _content(*question_words(batch, most), among)
 
 
 def _said(batch: pa.RecordBatch, name: str, most: int, among: np.ndarray) -> np.ndarray:
-    return _distinct(_content(words_of(batch, name), most, among))
+    return _content(*words_of(batch, name).within(most), among)
 
 
-def _content(found: Words, most: int, among: np.ndarray, owner: np.ndarray | None = None) -> np.ndarray:
-    """The content words in the first `most` bytes of the texts `among`: example and key in one number."""
-    near = found.at < most
-    if not among.all():
-        near &= among[found.row]
-    row, keys = found.row[near], found.key[near] & _LETTERS
+def _content(row: np.ndarray, keys: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The content words of the examples `among`, each once: example and key in one number."""
+    keys = keys & _LETTERS
     telling = (keys > 255) & ~_IS_COMMON[_slot(keys)]  # single letters tell nothing
-    row, keys = row[telling], keys[telling]
-    return np.asarray((row if owner is None else owner[row]).astype(np.uint64) << np.uint64(32) | keys)
-
-
-def _distinct(found: np.ndarray) -> np.ndarray:
+    if not among.all():
+        telling &= among[row]
+    found = row[telling].astype(np.uint64) << np.uint64(32) | keys[telling]
     return np.asarray(found[~repeats(found)])
 
 
@@ -242,7 +228,7 @@ def _in_common(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
 def _comparable(batch: pa.RecordBatch, among: np.ndarray) -> np.ndarray:
     """Where words can be compared: both texts mostly ASCII; neither a translation nor the assistant is asked for."""
     asked = batch.column("input_text")
-    fits = among & ~matches(asked, _OTHER_LANGUAGE, among) & ~matches(asked, _PERSONAL, among)
+    fits = among & ~matches(asked, OTHER_LANGUAGE, among) & ~matches(asked, PERSONAL, among)
     for name in ("input_text", "output_text"):
         fits &= beyond_ascii(batch.column(name)) <= MOSTLY_ASCII
     return np.asarray(fits)
