@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import sys
@@ -146,6 +147,10 @@ def options(
     ctx.obj = Session(Home.find(home), absolute(config) if config else None, out)
 
 
+OBJECTS_BETWEEN_LOOKS: Final = (100_000, 20, 100)
+"""How seldom Python looks for cycles: a batch is tens of thousands of objects and holds none."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -153,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
     """
     _open_streams()
+    gc.set_threshold(*OBJECTS_BETWEEN_LOOKS)
     given = sys.argv[1:] if arguments is None else list(arguments)
     before, rest = hoist(given)
     out = Output(as_json="--json" in before)

@@ -29,6 +29,9 @@ ASKED_CHARACTERS: Final = 2000
 ANSWERED_CHARACTERS: Final = 400
 """How much is read of each part of the question and of the answer (of words: bytes), whose topic shows early."""
 
+AT_ONCE: Final = 256
+"""Examples whose words' vectors are added up together, so that all of it stays in the processor's cache."""
+
 SLOTS_BITS: Final = 12
 CHUNK_ROWS: Final = 512
 """Words in common are found by marking a table of 4,096 slots per example; so many examples at a time."""
@@ -89,9 +92,13 @@ def place(key: np.ndarray, bits: int) -> np.ndarray:
 def _summed(row: np.ndarray, key: np.ndarray, vectors: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """The sum of the vectors of each example's words and marks."""
     total = vectors[marks].sum(axis=1)
-    if len(row):
-        first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-        total[row[first]] += np.add.reduceat(vectors.take(place(key, PLACES_BITS) + MARKS, axis=0), first, axis=0)
+    at = place(key, PLACES_BITS) + MARKS
+    cuts = np.searchsorted(row, np.arange(0, len(marks) + AT_ONCE, AT_ONCE))
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        if begin < end:
+            own = row[begin:end]
+            first = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
+            total[own[first]] += np.add.reduceat(vectors.take(at[begin:end], axis=0), first, axis=0)
     return np.asarray(total)
 
 

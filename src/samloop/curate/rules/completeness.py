@@ -176,9 +176,9 @@ LEAST_WORDS = 30
 """Answers with fewer words are too short to repeat themselves."""
 
 QUICK_NGRAM = 5
-QUICK_SHARE = 2 / 3
+QUICK_SHARE = 0.8
 """Where the quick look, at five words in a row without numbers and signs, sees this part of the share and more, the
-exact count is taken. Ten of the exact tokens are five words as a rule; of real answers one in forty needs it."""
+exact count is taken. Ten of the exact tokens are five words as a rule; of real answers one in sixty needs it."""
 
 AT_ONCE = 256
 """Answers looked at together, so that all of it stays in the processor's cache."""
