@@ -8,6 +8,7 @@ trained to tell an answer from the other answers of the same source. A small net
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -94,7 +95,7 @@ def _summed(row: np.ndarray, key: np.ndarray, vectors: np.ndarray, marks: np.nda
     total = vectors[marks].sum(axis=1)
     at = place(key, PLACES_BITS) + MARKS
     cuts = np.searchsorted(row, np.arange(0, len(marks) + AT_ONCE, AT_ONCE))
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         if begin < end:
             own = row[begin:end]
             first = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
