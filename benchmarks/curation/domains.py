@@ -158,7 +158,8 @@ def complexity() -> str:
         rows.append(
             (name, len(wanted), *(f"{rank_correlation(tell(batch)[1], wanted):.2f}" for tell in WAYS.values()))
         )
-    return f"complexity: Spearman's rank correlation\n{table(rows)}"
+    about = "complexity: Spearman's rank correlation (points are not trained; some of these prompts taught domains)"
+    return f"{about}\n{table(rows)}"
 
 
 def rank_correlation(a: Sequence[int], b: Sequence[int]) -> float:
