@@ -142,7 +142,7 @@ def test_an_index_that_is_outgrown_learns_templates_anew(context: Context, monke
     add(context, example(edited(prose(2)), prose(102)))
     assert near.follow(context) == 1
     assert context.store.near_pairs()[:-1] == pairs
-    opened = Index.open(context.home.near)
+    opened = Index.open(context.home.near, context.recipe.curate.near)
     assert opened is not None
     assert (len(opened), opened.built_for) == (7, 7)
 

@@ -45,7 +45,7 @@ def follow(context: Context, on_progress: Progress | None = None) -> int:
     folder = context.home.near
     context.home.create()
     with FileLock(context.home.path / "near.lock", mode=0o600):
-        index = Index.open(folder)
+        index = Index.open(folder, context.recipe.curate.near)
         if index is not None and not index.outgrown:
             revision = context.store.revision()
             if index.revision == revision:
@@ -64,7 +64,7 @@ def _rebuild(context: Context, old: Index | None, on_progress: Progress | None) 
     # A first pass counts shingles, so that the first sketch knows the templates as well as the last one.
     sample = next(_batches(context.store.select(everything), AT_ONCE), [])
     per_example = len(Cut.of(sample).marked.sets.hashes) // max(len(sample), 1)
-    with Index.build(context.home.near, per_example * count * 2, count) as index:
+    with Index.build(context.home.near, context.recipe.curate.near, per_example * count * 2, count) as index:
         for batch in _batches(context.store.select(everything), AT_ONCE):
             index.frequencies.add(Cut.of(batch).marked.part(WHOLE))
         _add(context, index, everything, on_progress, old, counted=True)
@@ -116,7 +116,7 @@ def _add_batch(context: Context, index: Index, fresh: Sequence[Example], old: In
     two[earlier < first] = position[places]
     one, two = one[two >= 0], two[two >= 0]
     names = [example.id for example in fresh] + [ids[at] for at in present]
-    verdicts = cut.compare(index.frequencies, two, one)
+    verdicts = cut.compare(index.frequencies, two, one, index.bounds.jaccard)
     pairs, kept = [], Counter[tuple[int, bool]]()
     found = (one.tolist(), two.tolist(), verdicts.same.tolist(), verdicts.asked.tolist())
     for a, b, alike, near in zip(*found, strict=True):
@@ -166,7 +166,7 @@ def dedupe(context: Context, *, dry_run: bool = False, on_progress: Progress | N
         StoreError: the store or the index cannot be read or written.
     """
     follow(context, on_progress)
-    index = Index.open(context.home.near)
+    index = Index.open(context.home.near, context.recipe.curate.near)
     pairs = context.store.near_pairs("whole")
     if index is None or not pairs:
         return Deduped([], {})
@@ -195,7 +195,7 @@ def _groups(live: Sequence[Example], pairs: Sequence[NearPair], index: Index) ->
         edges = inside[first] & inside[other]
         best, members = stars(components(len(live), first[edges], other[edges])[active], order[active])
         best, members = active[best], active[members]
-        verdicts = cut.compare(index.frequencies, best, members)
+        verdicts = cut.compare(index.frequencies, best, members, index.bounds.jaccard)
         same = verdicts.same
         for kept, gone, share in zip(
             best[same].tolist(), members[same].tolist(), verdicts.share[same].tolist(), strict=True
