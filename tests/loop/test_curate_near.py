@@ -203,9 +203,9 @@ def test_a_thousand_strangers_that_ask_one_thing_cost_one_comparison_each(
     compared: list[int] = []
     plain = near._Shelf.compare
 
-    def counting(shelf: Any, first: Any, other: Any) -> Any:
+    def counting(shelf: Any, first: Any, *rest: Any) -> Any:
         compared.append(len(first))
-        return plain(shelf, first, other)
+        return plain(shelf, first, *rest)
 
     monkeypatch.setattr(near._Shelf, "compare", counting)
     data = curate(RECIPE, [str(write_lines(tmp_path / "a.jsonl", records))], tmp_path / "out")

@@ -251,10 +251,11 @@ class World:
         self.same, self.asked = same, asked
         self.compared: list[tuple[int, int]] = []
 
-    def __call__(self, first: Pairs, other: Pairs) -> Verdicts:
+    def __call__(self, first: Pairs, other: Pairs, prompts: bool) -> Verdicts:
         pairs = list(zip(first.tolist(), other.tolist(), strict=True))
         self.compared += pairs
         same, asked = (np.array([frozenset(p) in some for p in pairs], bool) for some in (self.same, self.asked))
+        same &= not prompts
         return Verdicts(same, asked, same.astype(np.float32))
 
 

@@ -23,8 +23,8 @@ ROUNDS: Final = 8
 
 KEPT: Final = -1
 
-Compare = Callable[[Pairs, Pairs], Verdicts]
-"""Compares pairs of examples; the second of each pair would go."""
+Compare = Callable[[Pairs, Pairs, bool], Verdicts]
+"""Compares pairs of examples, the second of which would go; or, where it is so told, nothing but what they ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,16 @@ class Groups:
         judged = np.empty(0, np.int64)
         for _ in range(ROUNDS):
             keys, owners, leaders = self._unsettled(keys, owners)
-            members = leaders != owners
-            pairs = np.setdiff1d(leaders[members] * len(self.rank) + owners[members], judged)
-            if len(pairs):
-                judged = np.union1d(judged, pairs)
-                self._judge(*np.divmod(pairs, len(self.rank)))
             if not len(keys):
                 break
+            members = leaders != owners
             keys, owners = keys[members], owners[members]
+            pairs = leaders[members] * len(self.rank) + owners
+            for prompts in (False, True):
+                some = np.setdiff1d(pairs[_of_prompts(keys) == prompts], judged)
+                if len(some):
+                    judged = np.union1d(judged, some)
+                    self._judge(*np.divmod(some, len(self.rank)), prompts)
 
     def _shared(
         self, keys: npt.NDArray[np.uint64], owners: npt.NDArray[np.int64]
@@ -98,16 +100,15 @@ class Groups:
         there = ~self._gone[owners]
         keys, owners = keys[there], owners[there]
         leaders = _leaders(keys, owners)
-        prompts = (keys & np.uint64(1)).astype(bool)
-        known = np.flatnonzero(prompts & (leaders != owners))
+        known = np.flatnonzero(_of_prompts(keys) & (leaders != owners))
         known = known[self.roots(owners[known]) == self.roots(leaders[known])]
         left = np.ones(len(keys), bool)
         left[known] = False
         left[left] = ~_alone(keys[left])
         return keys[left], owners[left], leaders[left]
 
-    def _judge(self, first: Pairs, other: Pairs) -> None:
-        verdicts = self.compare(first, other)
+    def _judge(self, first: Pairs, other: Pairs, prompts: bool) -> None:
+        verdicts = self.compare(first, other, prompts)
         linked = verdicts.same | verdicts.asked
         self._link(first[linked], other[linked])
         first, other, share = first[verdicts.same], other[verdicts.same], verdicts.share[verdicts.same]
@@ -164,7 +165,7 @@ class Groups:
         last = kept[open_]
         while (led := self._gone[last]).any():
             last[led] = kept[np.searchsorted(gone, last[led])]
-        verdicts = self.compare(last, gone[open_])
+        verdicts = self.compare(last, gone[open_], False)
         matched = open_[verdicts.same]
         kept[matched], share[matched] = last[verdicts.same], verdicts.share[verdicts.same]
         open_ = open_[~verdicts.same]
@@ -174,6 +175,10 @@ class Groups:
             staying = open_[top]
             self._gone[gone[staying[self._gone[kept[staying]]]]] = False
             open_ = open_[~top]
+
+
+def _of_prompts(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    return (keys & np.uint64(1)).astype(bool)
 
 
 def _alone(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

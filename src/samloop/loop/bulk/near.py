@@ -26,7 +26,7 @@ import orjson
 from samloop.curate.near.compare import Compared, Pairs, Verdicts, portions
 from samloop.curate.near.examples import Cut
 from samloop.curate.near.groups import Found, Groups
-from samloop.curate.near.shingles import WHOLE, Marked, Sets
+from samloop.curate.near.shingles import PROMPT, WHOLE, Marked, Sets
 from samloop.curate.near.sketch import BANDS, NOTHING
 from samloop.curate.near.templates import Frequencies, slots_for
 from samloop.example import ID_LENGTH
@@ -150,15 +150,15 @@ class _Shelf:
     frequencies: Frequencies
     jaccard: float
 
-    def compare(self, first: Pairs, other: Pairs) -> Verdicts:
-        """Compare examples first[i] and other[i], in portions that memory holds."""
+    def compare(self, first: Pairs, other: Pairs, prompts: bool) -> Verdicts:
+        """Compare examples first[i] and other[i], or nothing but what they ask, in portions that memory holds."""
         examples, places = np.unique(np.concatenate((first, other)), return_inverse=True)
         starts, sizes = self._places(examples)
         found = []
         one, two = places[: len(first)], places[len(first) :]
         for part in portions(sizes[one] + sizes[two]):
             wanted, at = np.unique(np.concatenate((one[part], two[part])), return_inverse=True)
-            compared = self._take(examples[wanted], starts[wanted], sizes[wanted])
+            compared = self._take(examples[wanted], starts[wanted], sizes[wanted], prompts)
             half = part.stop - part.start
             found.append(compared.compare(at[:half], at[half:], self.jaccard))
         return Verdicts(
@@ -182,7 +182,7 @@ class _Shelf:
             starts[some], sizes[some] = found[rows], found[rows + 1] - found[rows]
         return starts, sizes
 
-    def _take(self, examples: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> Compared:
+    def _take(self, examples: np.ndarray, starts: np.ndarray, sizes: np.ndarray, prompts: bool) -> Compared:
         hashes: list[bytes] = []
         marks: list[bytes] = []
         kinds = np.empty(len(examples), np.uint8)
@@ -198,7 +198,10 @@ class _Shelf:
                     os.close(opened)
         sets = Sets(np.frombuffer(b"".join(hashes), np.uint32), np.concatenate(([0], np.cumsum(sizes))))
         marked = Marked(sets, np.frombuffer(b"".join(marks), np.uint8))
-        return Compared.of(marked, self.frequencies.common(sets), kinds)
+        if prompts:
+            asked = marked.part(PROMPT)
+            marked = Marked(asked, np.full(len(asked.hashes), PROMPT))
+        return Compared.of(marked, self.frequencies.common(marked.sets), kinds)
 
     def ids(self, examples: np.ndarray) -> list[str]:
         """The ids of sorted examples."""
