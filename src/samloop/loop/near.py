@@ -6,11 +6,12 @@ in the store (`near_pairs`): prepare keeps each cluster on one side of the split
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from filelock import FileLock
@@ -20,8 +21,9 @@ from samloop.curate.near.index import Index
 from samloop.curate.near.shingles import WHOLE
 from samloop.curate.near.sketch import components, stars
 from samloop.example import Example
-from samloop.loop.context import Context
-from samloop.store import DuplicateGroup, Filters
+from samloop.home import Home
+from samloop.recipe import Recipe
+from samloop.store import DuplicateGroup, Filters, Store
 from samloop.store.near import NearPair, rank
 
 AT_ONCE: Final = 4096
@@ -34,6 +36,22 @@ KINDS: Final = ("accepted", "review")
 """States of examples that are looked at; a rejected one has no duplicates."""
 
 Progress = Callable[[str], None]
+
+
+class Context(Protocol):
+    """What is needed of a `samloop.Context`, which makes use of this file itself."""
+
+    @property
+    def home(self) -> Home:
+        """Where the index lies."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Whose ``curate.near`` applies."""
+
+    @property
+    def store(self) -> Store:
+        """Where the examples are."""
 
 
 def follow(context: Context, on_progress: Progress | None = None) -> int:
@@ -55,6 +73,23 @@ def follow(context: Context, on_progress: Progress | None = None) -> int:
             index.save()
             return new
         return _rebuild(context, index, on_progress)
+
+
+def forget(context: Context, ids: Sequence[str]) -> int:
+    """Take erased examples out of the index and out of the pairs; how many the index held.
+
+    Whoever deletes examples from the store calls it: it leaves no trace of them, and one that comes back is new.
+    """
+    context.store.forget_near_pairs(ids)
+    context.home.create()
+    with FileLock(context.home.path / "near.lock", mode=0o600):
+        index = Index.open(context.home.near, context.recipe.curate.near)
+        if index is None:  # it is none, or one that will be built again from what is stored
+            shutil.rmtree(context.home.near, ignore_errors=True)
+            return 0
+        dropped = index.drop(ids)
+        index.save()
+    return dropped
 
 
 def _rebuild(context: Context, old: Index | None, on_progress: Progress | None) -> int:

@@ -157,6 +157,21 @@ class Index:
             self._write(flat[order][filled], rows[filled], names, np.sort(_known(ids)), len(self._segments))
         return first
 
+    def drop(self, ids: Sequence[str]) -> int:
+        """Take texts out of the index, ids and keys; how many were there. `save` makes it last."""
+        wanted, dropped = np.array(sorted({id.encode() for id in ids})), 0
+        for at, segment in enumerate(list(self._segments)):
+            gone = np.isin(segment.ids, wanted)
+            if not gone.any():
+                continue
+            dropped += int(gone.sum())
+            left, names = ~gone[segment.rows], segment.ids[~gone]
+            rows = (np.cumsum(~gone) - 1)[segment.rows[left]].astype(np.uint32)
+            known = np.sort(_known([bytes(name).decode() for name in names]))
+            del self._segments[at]
+            self._write(segment.keys[left], rows, names, known, at)
+        return dropped
+
     def lookup(self, keys: npt.NDArray[np.uint64], first: int) -> tuple[Rows, Rows]:
         """Earlier texts that share keys with given ones.
 
