@@ -87,7 +87,7 @@ class Groups:
         self, keys: npt.NDArray[np.uint64], owners: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
         """The keys that more than one has, sorted, the best of each bucket first."""
-        order = np.argsort(keys)
+        order = np.argsort(keys, kind="stable")  # portions come sorted
         order = order[~_alone(keys[order])]
         keys, owners = keys[order], owners[order]
         order = np.lexsort((owners, self.rank[owners], keys))
