@@ -141,13 +141,17 @@ class Groups:
 
     def clusters(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Those that stay and belong together with others that stay; and beside each the first of its cluster."""
-        linked = np.flatnonzero(self._parent != np.arange(len(self._parent), dtype=self._parent.dtype))
-        members = np.unique(np.concatenate((linked, self.roots(linked))))
-        members = members[~self._gone[members]]
-        roots = self.roots(members)
-        _, first, place, count = np.unique(roots, return_index=True, return_inverse=True, return_counts=True)
-        several = count[place] > 1
-        return members[several], members[first[place]][several]
+        while (self._parent[self._parent] != self._parent).any():
+            self._parent = self._parent[self._parent]
+        first = np.full(len(self._parent), len(self._parent), self._parent.dtype)
+        several = np.zeros(len(self._parent), bool)
+        # From the end on, so that the first of each cluster is written last.
+        staying = np.flatnonzero(~self._gone)[::-1]
+        roots = self._parent[staying]
+        first[roots] = staying
+        several[roots[first[roots] != staying]] = True
+        members = staying[several[roots]][::-1]
+        return members, first[self._parent[members]].astype(np.int64)
 
     def settled(self) -> Found:
         """Who goes and for whom. Call it once, when all keys were looked through."""
