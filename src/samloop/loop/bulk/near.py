@@ -7,7 +7,7 @@
    are read back from where the units lie.
 
 Counting and sketching are shared out. What comes out depends on the examples alone, and not on units, pieces or who
-did what. Memory holds some twenty bytes for each example; the rest is bounded.
+did what. Memory holds some thirty bytes for each example; the rest is bounded.
 """
 
 from __future__ import annotations
