@@ -2,7 +2,7 @@
 
 Memory is the sum over the program and its workers of the proportional set size (shared pages count once), sampled
 twice a second; the highest sum is told. The input is generated beside the output and removed afterwards: it takes
-about 1.8 times its size on disk.
+about four times its size on disk.
 
     python benchmarks/curation/memory.py [--sizes 1 5 20] [--folder DIR]
 """

@@ -3,7 +3,8 @@
 A store is filled with generated examples (words drawn by frequency, 60 per example), the index is built, and then
 1,000 new ones, a tenth of them near-duplicates of stored ones, come in several times over. Timed is `follow`: finding
 what is new, sketching, looking up, comparing exactly, keeping pairs and index. "largest" shows a round in which
-segments were merged.
+segments were merged. Peak memory is the process's own, mapped pages of the index among it, sizes in ascending order.
+A million takes about eight minutes, most of it building.
 
     python benchmarks/curation/near_incremental.py [--sizes 10000 100000 1000000] [--rounds 9]
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -93,6 +95,7 @@ def measure(size: int, rounds: int) -> tuple[object, ...]:
         f"{max(took):.2f}",
         f"{found / wanted:.1%}",
         f"{disk / (size + rounds * NEW):,.0f}",
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f}",
     )
 
 
@@ -102,7 +105,15 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    head = ("stored", "build s", "add 1,000: median s", "largest s", "planted found", "index bytes/example")
+    head = (
+        "stored",
+        "build s",
+        "add 1,000: median s",
+        "largest s",
+        "planted found",
+        "index bytes/example",
+        "peak MB",
+    )
     rows = [measure(size, options.rounds) for size in options.sizes]
     load = os.getloadavg()[1]
     text = "\n".join([machine("samloop", "numpy"), f"load over five minutes {load:.1f}", "", table([head, *rows])])

@@ -102,8 +102,8 @@ def on_templates() -> list[str]:
         if above < 255:
             frequencies.add(wholes)
         keys, common = cut.keys(frequencies)[:, :BANDS], frequencies.common(cut.marked.sets)
-        whole = resolve(keys, rank, compare.Compared.of(alone, common, np.zeros(len(t0), np.uint8)).compare)
-        parts = resolve(keys, rank, compare.Compared.of(cut.marked, common, cut.kinds).compare)
+        whole = resolve(keys, rank, compare.Compared.of(alone, common, np.zeros(len(t0), np.uint8)))
+        parts = resolve(keys, rank, compare.Compared.of(cut.marked, common, cut.kinds))
         for name, best in (("whole alone", whole), ("whole, prompt, answer", parts)):
             lost = sum(plain[i] != plain[best[i]] for i in np.flatnonzero(best != KEPT))
             rows.append((name, "none" if above == 10**9 else above, distinct, lost, f"{lost / distinct:.2%}"))

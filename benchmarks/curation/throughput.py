@@ -1,6 +1,7 @@
 """Whole curation into Parquet, megabytes per second on this machine's cores, beside others over the same file.
 
-- `samloop curate` as a user calls it: start, read, redact, 17 rules, score, exact duplicates, shards, report.
+- `samloop curate` as a user calls it: start, read, redact, rules, score, exact and near-duplicates, shards, report;
+  and the same without near-duplicates, to see what they cost.
 - the same curator as a batch function on Daft's native runner (one process per core), read and written by Daft,
   without duplicates, resumption and report: what another engine would make of the same rules.
 - Data-Juicer with its nearest operators (it has no counterpart for roles, secrets, refusals, doubts or a score).
@@ -51,6 +52,9 @@ process:
   - text_length_filter: {{min_len: 20, max_len: 32000}}
   - character_repetition_filter: {{rep_len: 10, min_ratio: 0.0, max_ratio: 0.5}}
   - document_deduplicator: {{lowercase: false}}
+  - document_minhash_deduplicator:
+      {{tokenization: space, window_size: 3, jaccard_threshold: 0.8, num_permutations: 126, num_bands: 21,
+       num_rows_per_band: 6}}
 """
 
 FLOOR = """
@@ -143,10 +147,11 @@ def our_candidates(folder: Path, source: Path) -> dict[str, Callable[[], float]]
     """samloop, the floor, and Daft where it is installed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    def samloop() -> float:
+    def samloop(**environment: str) -> float:
         out = folder / "out"
         shutil.rmtree(out, ignore_errors=True)
-        return seconds([*SAMLOOP, "--home", str(folder / "home"), "curate", str(source), "--out", str(out)])
+        command = [*SAMLOOP, "--home", str(folder / "home"), "curate", str(source), "--out", str(out)]
+        return seconds(command, env={**os.environ, **environment})
 
     def daft() -> float:
         out = folder / "daft"
@@ -154,6 +159,7 @@ def our_candidates(folder: Path, source: Path) -> dict[str, Callable[[], float]]
         return seconds([sys.executable, "-c", DAFT, str(source), str(out), str(cores)])
 
     candidates = {"samloop curate": samloop}
+    candidates["samloop curate without near-duplicates"] = lambda: samloop(SAMLOOP_CURATE__NEAR__ENABLED="false")
     candidates["floor: orjson + xxhash, one process"] = lambda: seconds([sys.executable, "-c", FLOOR, str(source)])
     if importlib.util.find_spec("daft"):
         candidates["the same curator on Daft's native runner"] = daft

@@ -71,7 +71,7 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path`, private to the owner; readers see the old file or the whole new one, never a part."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

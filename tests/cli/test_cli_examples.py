@@ -227,6 +227,10 @@ def test_dedupe_keeps_the_best_and_only_once(filled: Any) -> None:
     assert filled("examples", "add", question, "Use the soft reset of git, it keeps what you changed.").code == 0
     planned = filled("--json", "dedupe", "--strategy", "input", "--dry-run").data
     assert planned["rejected"] == 1
+    (candidate,) = planned["preference_candidates"]
+    assert [candidate["rejected"]] == planned["groups"][0]["rejected"]
+    assert (candidate["chosen"], candidate["margin"] >= 0) == (planned["groups"][0]["kept"], True)
+    assert "1 question answered in two ways" in filled("dedupe", "--strategy", "input", "--dry-run").out
     assert filled("--json", "dedupe", "--strategy", "input").data["groups"] == planned["groups"]
     assert filled("--json", "dedupe", "--strategy", "input").data["rejected"] == 0
     assert filled("--json", "dedupe").data["rejected"] == 0

@@ -201,13 +201,13 @@ def test_a_thousand_strangers_that_ask_one_thing_cost_one_comparison_each(
 ) -> None:
     records = [{**story(n), "instruction": "What is there to tell of the old harbour, then?"} for n in range(1_000)]
     compared: list[int] = []
-    plain = near._Shelf.compare
+    plain = near.Shelf.compare
 
-    def counting(shelf: Any, first: Any, other: Any) -> Any:
+    def counting(shelf: Any, first: Any, *rest: Any) -> Any:
         compared.append(len(first))
-        return plain(shelf, first, other)
+        return plain(shelf, first, *rest)
 
-    monkeypatch.setattr(near._Shelf, "compare", counting)
+    monkeypatch.setattr(near.Shelf, "compare", counting)
     data = curate(RECIPE, [str(write_lines(tmp_path / "a.jsonl", records))], tmp_path / "out")
     assert data["near_duplicates"]["clustered"] == data["totals"]["added"] + data["totals"]["review"] > 900
     assert sum(compared) < ROUNDS * len(records)

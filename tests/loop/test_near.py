@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samloop.curate.near.index import Index
+from samloop.errors import UsageError
 from samloop.example import Example
 from samloop.home import Home
 from samloop.loop import near
 from samloop.loop.context import Context, open_context
 from samloop.prepare.split import Splitter, side_of
-from samloop.store import Filters
+from samloop.store import Filters, Store
 
 SHARES = {"valid_share": 0.3, "test_share": 0.3}
 
@@ -142,7 +145,7 @@ def test_an_index_that_is_outgrown_learns_templates_anew(context: Context, monke
     add(context, example(edited(prose(2)), prose(102)))
     assert near.follow(context) == 1
     assert context.store.near_pairs()[:-1] == pairs
-    opened = Index.open(context.home.near)
+    opened = Index.open(context.home.near, context.recipe.curate.near)
     assert opened is not None
     assert (len(opened), opened.built_for) == (7, 7)
 
@@ -165,6 +168,51 @@ def test_a_cluster_is_named_after_its_first_example_for_good(context: Context):
     assert context.store.near_clusters() == {second.id: ("a document",), third.id: ("a document",)}
     context.store.update_example(first.id, state="rejected")
     assert context.store.near_clusters()[third.id] == ("a document",)
+
+
+def test_the_store_of_an_opened_home_finds_them_too(context: Context, home: Path):
+    add(context, example(prose(1), prose(2)), example(edited(prose(1)), prose(2) + " and more"))
+    (group,) = context.store.deduplicate("near", dry_run=True)
+    assert context.store.count(Filters(states=("rejected",))) == 0
+    assert context.store.deduplicate("near") == [group]
+    assert context.store.get_example(group.rejected[0]).state == "rejected"
+    with Store.open(Home(home)) as alone, pytest.raises(UsageError, match="open_context"):
+        alone.deduplicate("near")
+
+
+def test_what_is_erased_leaves_the_index_and_counts_as_new_when_it_comes_back(context: Context):
+    one, two, three = (example(edited(prose(1), at), prose(2)) for at in (10, 30, 50))
+    add(context, one, two, example(prose(5), prose(6)))
+    near.follow(context)
+    assert len(context.store.near_pairs()) == 1
+    erase(context, two)
+    assert near.forget(context, [two.id, "unknown"]) == 1
+    assert not [
+        path for path in context.home.near.rglob("*") if path.is_file() and two.id.encode() in path.read_bytes()
+    ]
+    assert context.store.near_pairs() == []
+    add(context, three)
+    near.follow(context)
+    assert {(pair.example_id, pair.match_id) for pair in context.store.near_pairs()} == {(three.id, one.id)}
+    add(context, two)
+    assert near.follow(context) == 1
+    assert {pair.match_id for pair in context.store.near_pairs() if pair.example_id == two.id} == {one.id, three.id}
+
+
+def erase(context: Context, gone: Example) -> None:
+    """Delete an example from the database, as erasure does."""
+    with sqlite3.connect(context.home.path / "samloop.db") as database:
+        database.execute("DELETE FROM validation_log WHERE example_id = ?", (gone.id,))
+        database.execute("DELETE FROM training_examples WHERE id = ?", (gone.id,))
+    database.close()
+
+
+def test_other_bounds_find_other_pairs(context: Context):
+    add(context, example(prose(1), prose(2)), example(edited(edited(prose(1)), 10), prose(2)))
+    assert len(near.dedupe(context, dry_run=True).groups) == 1
+    strict = replace(context, recipe=context.recipe.changed(curate={"near": {"jaccard": 0.97}}))
+    assert near.dedupe(strict, dry_run=True).groups == []
+    assert len(near.dedupe(context, dry_run=True).groups) == 1
 
 
 # --- the split ---------------------------------------------------------------------------------------------------

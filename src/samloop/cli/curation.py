@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from samloop.cli.output import count, shorten
 from samloop.cli.progress import spinner, stages
 from samloop.cli.session import Session
+from samloop.example import collapse
 
 if TYPE_CHECKING:
     from samloop.example import Example
+    from samloop.store import Store
 
 SHOWN: Final = 20
 """Pairs shown to a person."""
@@ -76,12 +78,14 @@ def dedupe(
             tuple(context.store.get_example(id) for id in pair)
             for pair in pairs[: 0 if session.out.as_json else SHOWN]
         ]
+        candidates = preferences(context.store, pairs) if strategy == "input" else []
     rejected = sum(len(group.rejected) for group in groups)
     data = {
         "strategy": strategy,
         "dry_run": dry_run,
         "groups": [{"kept": group.kept, "rejected": list(group.rejected)} for group in groups],
         **({"alike": alike} if strategy == "near" else {}),
+        **({"preference_candidates": candidates} if strategy == "input" else {}),
         "rejected": rejected,
     }
 
@@ -95,8 +99,24 @@ def dedupe(
             )
         if len(pairs) > len(shown):
             session.out.line(f"… and {len(pairs) - len(shown):,} more; --json lists them all.")
+        if candidates:
+            told = count(len(candidates), "question")
+            session.out.line(
+                f"{told} answered in two ways might make a preference; --json lists them as preference_candidates."
+            )
 
     session.out.result(data, show)
+
+
+def preferences(store: Store, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """What might make preference pairs: the same question with two answers, the better one as chosen."""
+    found = []
+    for better, worse in pairs:
+        chosen, rejected = store.get_example(better), store.get_example(worse)
+        if chosen.format != "dpo" and collapse(chosen.output_text) != collapse(rejected.output_text):
+            margin = round(chosen.quality_score - rejected.quality_score, 4)
+            found.append({"chosen": better, "rejected": worse, "margin": margin})
+    return found
 
 
 def rows(pairs: Sequence[Sequence[Example]], alike: Mapping[str, float]) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from samloop.home import Home
 from samloop.recipe import Recipe
-from samloop.store import Store
+from samloop.store import DuplicateGroup, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,15 @@ def open_context(home: Home, config: Path | None = None) -> Iterator[Context]:
     recipe, folder = load_recipe(home, config)
     home.create()
     with Store.open(home, recipe.store) as store:
-        yield Context(home, recipe, store, folder)
+        context = Context(home, recipe, store, folder)
+        store.find_near = lambda dry_run: _near(context, dry_run)
+        yield context
+
+
+def _near(context: Context, dry_run: bool) -> list[DuplicateGroup]:
+    from samloop.loop.near import dedupe  # which needs a context itself
+
+    return dedupe(context, dry_run=dry_run).groups
 
 
 def load_recipe(home: Home, config: Path | None = None) -> tuple[Recipe, Path]:

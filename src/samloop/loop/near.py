@@ -6,11 +6,12 @@ in the store (`near_pairs`): prepare keeps each cluster on one side of the split
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from filelock import FileLock
@@ -20,8 +21,9 @@ from samloop.curate.near.index import Index
 from samloop.curate.near.shingles import WHOLE
 from samloop.curate.near.sketch import components, stars
 from samloop.example import Example
-from samloop.loop.context import Context
-from samloop.store import DuplicateGroup, Filters
+from samloop.home import Home
+from samloop.recipe import Recipe
+from samloop.store import DuplicateGroup, Filters, Store
 from samloop.store.near import NearPair, rank
 
 AT_ONCE: Final = 4096
@@ -36,6 +38,22 @@ KINDS: Final = ("accepted", "review")
 Progress = Callable[[str], None]
 
 
+class Context(Protocol):
+    """What is needed of a `samloop.Context`, which makes use of this file itself."""
+
+    @property
+    def home(self) -> Home:
+        """Where the index lies."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Whose ``curate.near`` applies."""
+
+    @property
+    def store(self) -> Store:
+        """Where the examples are."""
+
+
 def follow(context: Context, on_progress: Progress | None = None) -> int:
     """Bring the index up to date with the store and keep the pairs that are found; how many examples were new.
 
@@ -45,7 +63,7 @@ def follow(context: Context, on_progress: Progress | None = None) -> int:
     folder = context.home.near
     context.home.create()
     with FileLock(context.home.path / "near.lock", mode=0o600):
-        index = Index.open(folder)
+        index = Index.open(folder, context.recipe.curate.near)
         if index is not None and not index.outgrown:
             revision = context.store.revision()
             if index.revision == revision:
@@ -57,6 +75,23 @@ def follow(context: Context, on_progress: Progress | None = None) -> int:
         return _rebuild(context, index, on_progress)
 
 
+def forget(context: Context, ids: Sequence[str]) -> int:
+    """Take erased examples out of the index and out of the pairs; how many the index held.
+
+    Whoever deletes examples from the store calls it: it leaves no trace of them, and one that comes back is new.
+    """
+    context.store.forget_near_pairs(ids)
+    context.home.create()
+    with FileLock(context.home.path / "near.lock", mode=0o600):
+        index = Index.open(context.home.near, context.recipe.curate.near)
+        if index is None:  # it is none, or one that will be built again from what is stored
+            shutil.rmtree(context.home.near, ignore_errors=True)
+            return 0
+        dropped = index.drop(ids)
+        index.save()
+    return dropped
+
+
 def _rebuild(context: Context, old: Index | None, on_progress: Progress | None) -> int:
     revision, everything = context.store.revision(), Filters(states=KINDS)
     known = 0 if old is None else len(old)
@@ -64,7 +99,7 @@ def _rebuild(context: Context, old: Index | None, on_progress: Progress | None) 
     # A first pass counts shingles, so that the first sketch knows the templates as well as the last one.
     sample = next(_batches(context.store.select(everything), AT_ONCE), [])
     per_example = len(Cut.of(sample).marked.sets.hashes) // max(len(sample), 1)
-    with Index.build(context.home.near, per_example * count * 2, count) as index:
+    with Index.build(context.home.near, context.recipe.curate.near, per_example * count * 2, count) as index:
         for batch in _batches(context.store.select(everything), AT_ONCE):
             index.frequencies.add(Cut.of(batch).marked.part(WHOLE))
         _add(context, index, everything, on_progress, old, counted=True)
@@ -116,7 +151,7 @@ def _add_batch(context: Context, index: Index, fresh: Sequence[Example], old: In
     two[earlier < first] = position[places]
     one, two = one[two >= 0], two[two >= 0]
     names = [example.id for example in fresh] + [ids[at] for at in present]
-    verdicts = cut.compare(index.frequencies, two, one)
+    verdicts = cut.compare(index.frequencies, two, one, index.bounds.jaccard)
     pairs, kept = [], Counter[tuple[int, bool]]()
     found = (one.tolist(), two.tolist(), verdicts.same.tolist(), verdicts.asked.tolist())
     for a, b, alike, near in zip(*found, strict=True):
@@ -166,7 +201,7 @@ def dedupe(context: Context, *, dry_run: bool = False, on_progress: Progress | N
         StoreError: the store or the index cannot be read or written.
     """
     follow(context, on_progress)
-    index = Index.open(context.home.near)
+    index = Index.open(context.home.near, context.recipe.curate.near)
     pairs = context.store.near_pairs("whole")
     if index is None or not pairs:
         return Deduped([], {})
@@ -195,7 +230,7 @@ def _groups(live: Sequence[Example], pairs: Sequence[NearPair], index: Index) ->
         edges = inside[first] & inside[other]
         best, members = stars(components(len(live), first[edges], other[edges])[active], order[active])
         best, members = active[best], active[members]
-        verdicts = cut.compare(index.frequencies, best, members)
+        verdicts = cut.compare(index.frequencies, best, members, index.bounds.jaccard)
         same = verdicts.same
         for kept, gone, share in zip(
             best[same].tolist(), members[same].tolist(), verdicts.share[same].tolist(), strict=True

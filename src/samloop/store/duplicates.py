@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from samloop.store.database import chunks, next_revision
 from samloop.store.noun import Noun
 from samloop.store.tables import training_examples, validation_log
 
-Strategy = Literal["content", "input"]
+Strategy = Literal["content", "input", "near"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,14 @@ class DuplicateGroup:
 
 
 class Duplicates(Noun):
-    """Removal of duplicates."""
+    """Removal of duplicates.
+
+    Attributes:
+        find_near: rejects near-duplicates, or only finds them where it is told so; whoever opens a home with its
+            recipe and its index puts it here.
+    """
+
+    find_near: Callable[[bool], list[DuplicateGroup]] | None = None
 
     def reject_duplicates(self, groups: Sequence[DuplicateGroup], why: str = "duplicate") -> None:
         """Reject all but the best of each group, in one transaction; the reason is "WHY of ID"."""
@@ -41,7 +48,8 @@ class Duplicates(Noun):
 
         "content": the same whole content. "input": the same question, in the same context and under the same
         system prompt; preference pairs are compared with preference pairs only, since a correction is meant to
-        give both a pair and a plain answer. The best has the higher score, then was reviewed by a person, then is
+        give both a pair and a plain answer. "near": almost the same is asked and answered; only for the store of an
+        opened home. The best has the higher score, then was reviewed by a person, then is
         longer, then has the smaller id.
 
         Args:
@@ -51,10 +59,14 @@ class Duplicates(Noun):
             the groups, by the id of what is kept.
 
         Raises:
-            UsageError: the strategy is unknown.
+            UsageError: the strategy is unknown, or needs a home that is open.
         """
+        if strategy == "near":
+            if self.find_near is None:
+                raise UsageError("near-duplicates need the index of a home; open it with samloop.open_context")
+            return self.find_near(dry_run)
         if strategy not in ("content", "input"):
-            raise UsageError(f"expected the strategy content or input, got '{strategy}'")
+            raise UsageError(f"expected the strategy content, input or near, got '{strategy}'")
         if dry_run:
             with self._database.read() as connection:
                 return sorted(_groups(connection, strategy), key=lambda group: group.kept)
@@ -65,7 +77,7 @@ class Duplicates(Noun):
         return groups
 
 
-def _groups(connection: Connection, strategy: Strategy) -> Iterator[DuplicateGroup]:
+def _groups(connection: Connection, strategy: str) -> Iterator[DuplicateGroup]:
     c = training_examples.c
     column: Column[str] = c.content_hash if strategy == "content" else c.input_hash
     live = c.state != "rejected"
@@ -82,7 +94,7 @@ def _groups(connection: Connection, strategy: Strategy) -> Iterator[DuplicateGro
                 yield DuplicateGroup(ranked[0].id, tuple(row.id for row in ranked[1:]))
 
 
-def _sameness(row: Row[Any], strategy: Strategy) -> tuple[Any, ...]:
+def _sameness(row: Row[Any], strategy: str) -> tuple[Any, ...]:
     if strategy == "content":
         return (row.hash,)
     return (row.hash, row.format == "dpo", row.system_prompt or "", row.context or "")

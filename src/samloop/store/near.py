@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import delete, insert, or_, select
 
 from samloop.example import Example
 from samloop.store.database import chunks
@@ -51,6 +51,16 @@ class Near(Noun):
             if fresh:
                 connection.execute(insert(near_pairs), fresh)
         return len(fresh)
+
+    def forget_near_pairs(self, ids: Sequence[str]) -> int:
+        """Remove the pairs of examples that are erased; how many. Clusters they held together may fall apart."""
+        c, gone = near_pairs.c, 0
+        with self._database.write() as connection:
+            for chunk in chunks(sorted(set(ids))):
+                gone += connection.execute(
+                    delete(near_pairs).where(or_(c.example_id.in_(chunk), c.match_id.in_(chunk)))
+                ).rowcount
+        return gone
 
     def near_pairs(self, part: Part | None = None) -> list[NearPair]:
         """The pairs whose examples are both stored and not rejected, oldest first."""

@@ -10,11 +10,12 @@ import pytest
 from samloop.curate.near.index import MAX_SEGMENTS, PER_TEXT, Index
 from samloop.curate.near.sketch import NOTHING
 from samloop.errors import StoreError
+from samloop.recipe import Near
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Index:
-    with Index.build(tmp_path / "near", 1000, 10) as made:
+    with Index.build(tmp_path / "near", Near(), 1000, 10) as made:
         pass
     return made
 
@@ -49,7 +50,7 @@ def test_merged_segments_find_the_same(index: Index, tmp_path: Path):
         index.merge()
     index.revision = 7
     index.save()
-    opened = Index.open(tmp_path / "near")
+    opened = Index.open(tmp_path / "near", Near())
     assert opened is not None
     assert len(list((tmp_path / "near").glob("segment-*"))) == MAX_SEGMENTS
     assert (len(opened), opened.revision) == (12 * MAX_SEGMENTS, 7)
@@ -64,12 +65,12 @@ def test_what_was_not_saved_is_not_there(index: Index, tmp_path: Path):
     add(index, 0, 3)
     index.save()
     add(index, 3, 3)
-    opened = Index.open(tmp_path / "near")
+    opened = Index.open(tmp_path / "near", Near())
     assert opened is not None
     assert len(opened) == 3
     add(opened, 3, 2)  # in the place of the segment that was left
     opened.save()
-    again = Index.open(tmp_path / "near")
+    again = Index.open(tmp_path / "near", Near())
     assert again is not None
     assert len(again) == 5
 
@@ -83,16 +84,16 @@ def test_a_damaged_index_counts_as_none(index: Index, tmp_path: Path, name: str,
     path.unlink()  # and not truncated: the first index still maps it
     if content is not None:
         path.write_bytes(content)
-    assert Index.open(tmp_path / "near") is None
+    assert Index.open(tmp_path / "near", Near()) is None
 
 
 def test_a_failed_build_leaves_the_old_index(index: Index, tmp_path: Path):
     add(index, 0, 3)
     index.save()
-    with pytest.raises(KeyError), Index.build(tmp_path / "near", 1000, 10) as made:
+    with pytest.raises(KeyError), Index.build(tmp_path / "near", Near(), 1000, 10) as made:
         add(made, 0, 9)
         raise KeyError
-    opened = Index.open(tmp_path / "near")
+    opened = Index.open(tmp_path / "near", Near())
     assert opened is not None
     assert len(opened) == 3
 
@@ -121,5 +122,8 @@ def test_everything_is_private(index: Index, tmp_path: Path):
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path):
     (tmp_path / "near").write_text("a file")
-    with pytest.raises(StoreError, match="index of near-duplicates"), Index.build(tmp_path / "near" / "x", 9, 9):
+    with (
+        pytest.raises(StoreError, match="index of near-duplicates"),
+        Index.build(tmp_path / "near" / "x", Near(), 9, 9),
+    ):
         pass

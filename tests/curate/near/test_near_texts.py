@@ -251,10 +251,11 @@ class World:
         self.same, self.asked = same, asked
         self.compared: list[tuple[int, int]] = []
 
-    def __call__(self, first: Pairs, other: Pairs) -> Verdicts:
+    def __call__(self, first: Pairs, other: Pairs, prompts: bool) -> Verdicts:
         pairs = list(zip(first.tolist(), other.tolist(), strict=True))
         self.compared += pairs
         same, asked = (np.array([frozenset(p) in some for p in pairs], bool) for some in (self.same, self.asked))
+        same &= not prompts
         return Verdicts(same, asked, same.astype(np.float32))
 
 
@@ -316,7 +317,15 @@ def test_who_asks_the_same_belongs_together_and_is_compared_once():
     made = groups(world, [0] * 6, {3: (0, 2), 5: (0, 2), 2: (0, 1), 7: (4, 5), 9: (1, 3)})
     assert made.roots(np.arange(6)).tolist() == [0, 0, 0, 3, 4, 4]
     assert made.settled().gone.tolist() == [1]
+    assert [each.tolist() for each in made.clusters()] == [[0, 2, 4, 5], [0, 0, 4, 4]]
     assert world.compared.count((0, 2)) == 1
+
+
+def test_a_cluster_is_named_after_the_first_that_stays():
+    world = World(pairs((0, 3)), frozenset(pairs((0, 1), (0, 2))))
+    made = groups(world, [1, 1, 1, 0, 1], {2: (0, 3), 3: (0, 1, 2)})
+    assert made.settled().gone.tolist() == [0]
+    assert [each.tolist() for each in made.clusters()] == [[1, 2, 3], [1, 1, 1]]
 
 
 @given(

@@ -23,8 +23,8 @@ ROUNDS: Final = 8
 
 KEPT: Final = -1
 
-Compare = Callable[[Pairs, Pairs], Verdicts]
-"""Compares pairs of examples; the second of each pair would go."""
+Compare = Callable[[Pairs, Pairs, bool], Verdicts]
+"""Compares pairs of examples, the second of which would go; or, where it is so told, nothing but what they ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +72,22 @@ class Groups:
         judged = np.empty(0, np.int64)
         for _ in range(ROUNDS):
             keys, owners, leaders = self._unsettled(keys, owners)
-            members = leaders != owners
-            pairs = np.setdiff1d(leaders[members] * len(self.rank) + owners[members], judged)
-            if len(pairs):
-                judged = np.union1d(judged, pairs)
-                self._judge(*np.divmod(pairs, len(self.rank)))
             if not len(keys):
                 break
+            members = leaders != owners
             keys, owners = keys[members], owners[members]
+            pairs = leaders[members] * len(self.rank) + owners
+            for prompts in (False, True):
+                some = np.setdiff1d(pairs[_of_prompts(keys) == prompts], judged)
+                if len(some):
+                    judged = np.union1d(judged, some)
+                    self._judge(*np.divmod(some, len(self.rank)), prompts)
 
     def _shared(
         self, keys: npt.NDArray[np.uint64], owners: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
         """The keys that more than one has, sorted, the best of each bucket first."""
-        order = np.argsort(keys)
+        order = np.argsort(keys, kind="stable")  # portions come sorted
         order = order[~_alone(keys[order])]
         keys, owners = keys[order], owners[order]
         order = np.lexsort((owners, self.rank[owners], keys))
@@ -98,16 +100,15 @@ class Groups:
         there = ~self._gone[owners]
         keys, owners = keys[there], owners[there]
         leaders = _leaders(keys, owners)
-        prompts = (keys & np.uint64(1)).astype(bool)
-        known = np.flatnonzero(prompts & (leaders != owners))
+        known = np.flatnonzero(_of_prompts(keys) & (leaders != owners))
         known = known[self.roots(owners[known]) == self.roots(leaders[known])]
         left = np.ones(len(keys), bool)
         left[known] = False
         left[left] = ~_alone(keys[left])
         return keys[left], owners[left], leaders[left]
 
-    def _judge(self, first: Pairs, other: Pairs) -> None:
-        verdicts = self.compare(first, other)
+    def _judge(self, first: Pairs, other: Pairs, prompts: bool) -> None:
+        verdicts = self.compare(first, other, prompts)
         linked = verdicts.same | verdicts.asked
         self._link(first[linked], other[linked])
         first, other, share = first[verdicts.same], other[verdicts.same], verdicts.share[verdicts.same]
@@ -140,13 +141,17 @@ class Groups:
 
     def clusters(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Those that stay and belong together with others that stay; and beside each the first of its cluster."""
-        linked = np.flatnonzero(self._parent != np.arange(len(self._parent), dtype=self._parent.dtype))
-        members = np.unique(np.concatenate((linked, self.roots(linked))))
-        members = members[~self._gone[members]]
-        roots = self.roots(members)
-        _, first, place, count = np.unique(roots, return_index=True, return_inverse=True, return_counts=True)
-        several = count[place] > 1
-        return members[several], members[first[place]][several]
+        while (self._parent[self._parent] != self._parent).any():
+            self._parent = self._parent[self._parent]
+        first = np.full(len(self._parent), len(self._parent), self._parent.dtype)
+        several = np.zeros(len(self._parent), bool)
+        # From the end on, so that the first of each cluster is written last.
+        staying = np.flatnonzero(~self._gone)[::-1]
+        roots = self._parent[staying]
+        first[roots] = staying
+        several[roots[first[roots] != staying]] = True
+        members = staying[several[roots]][::-1]
+        return members, first[self._parent[members]].astype(np.int64)
 
     def settled(self) -> Found:
         """Who goes and for whom. Call it once, when all keys were looked through."""
@@ -164,7 +169,7 @@ class Groups:
         last = kept[open_]
         while (led := self._gone[last]).any():
             last[led] = kept[np.searchsorted(gone, last[led])]
-        verdicts = self.compare(last, gone[open_])
+        verdicts = self.compare(last, gone[open_], False)
         matched = open_[verdicts.same]
         kept[matched], share[matched] = last[verdicts.same], verdicts.share[verdicts.same]
         open_ = open_[~verdicts.same]
@@ -174,6 +179,10 @@ class Groups:
             staying = open_[top]
             self._gone[gone[staying[self._gone[kept[staying]]]]] = False
             open_ = open_[~top]
+
+
+def _of_prompts(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    return (keys & np.uint64(1)).astype(bool)
 
 
 def _alone(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

@@ -23,6 +23,7 @@ import xxhash
 from samloop.curate.near.sketch import NOTHING
 from samloop.curate.near.templates import Frequencies, slots_for
 from samloop.files import private_folder, storing, whole_folder, write_json
+from samloop.recipe import Near
 
 VERSION: Final = 2
 """Raised when shingles or sketches change, so that an older index is built again and not compared with."""
@@ -62,35 +63,38 @@ class Index:
     """The index in a folder. Open it with `Index.open`; one process at a time may add.
 
     Attributes:
+        bounds: the settings by which pairs were found: an index of others is built again.
         revision: the store's revision up to which it has seen everything.
         built_for: how many texts there were when it was built.
     """
 
     folder: Path
     frequencies: Frequencies
+    bounds: Near
     revision: int = 0
     built_for: int = 0
     _segments: list[_Segment] = field(default_factory=list)
     _made: int = 0
 
     @classmethod
-    def open(cls, folder: Path) -> Index | None:
-        """The index in `folder`; None where there is none that this version can use."""
+    def open(cls, folder: Path, bounds: Near) -> Index | None:
+        """The index in `folder`; None where there is none that this version and these settings can use."""
         try:
             manifest = orjson.loads((folder / "manifest.json").read_bytes())
-            if manifest["version"] != VERSION:
+            if manifest["version"] != VERSION or manifest["bounds"] != _told(bounds):
                 return None
             table = np.load(folder / "counts.npy", mmap_mode="r+")
             segments = [_Segment.load(folder / name) for name in manifest["segments"]]
         except (OSError, EOFError, ValueError, KeyError, TypeError):
             return None
+        frequencies = Frequencies(table, bounds.template_examples)
         return cls(
-            folder, Frequencies(table), manifest["revision"], manifest["built_for"], segments, manifest["made"]
+            folder, frequencies, bounds, manifest["revision"], manifest["built_for"], segments, manifest["made"]
         )
 
     @classmethod
     @contextmanager
-    def build(cls, folder: Path, shingles: int, texts: int) -> Iterator[Index]:
+    def build(cls, folder: Path, bounds: Near, shingles: int, texts: int) -> Iterator[Index]:
         """A new index in place of the one in `folder`, once the block ends without an error.
 
         Args:
@@ -103,7 +107,8 @@ class Index:
             private_folder(beside)
             np.save(beside / "counts.npy", np.zeros(slots_for(shingles), np.uint8))
             (beside / "counts.npy").chmod(0o600)
-            index = cls(beside, Frequencies(np.load(beside / "counts.npy", mmap_mode="r+")), built_for=texts)
+            table = np.load(beside / "counts.npy", mmap_mode="r+")
+            index = cls(beside, Frequencies(table, bounds.template_examples), bounds, built_for=texts)
             yield index
             index.save()
             shutil.rmtree(folder, ignore_errors=True)
@@ -152,6 +157,21 @@ class Index:
             self._write(flat[order][filled], rows[filled], names, np.sort(_known(ids)), len(self._segments))
         return first
 
+    def drop(self, ids: Sequence[str]) -> int:
+        """Take texts out of the index, ids and keys; how many were there. `save` makes it last."""
+        wanted, dropped = np.array(sorted({id.encode() for id in ids})), 0
+        for at, segment in enumerate(list(self._segments)):
+            gone = np.isin(segment.ids, wanted)
+            if not gone.any():
+                continue
+            dropped += int(gone.sum())
+            left, names = ~gone[segment.rows], segment.ids[~gone]
+            rows = (np.cumsum(~gone) - 1)[segment.rows[left]].astype(np.uint32)
+            known = np.sort(_known([bytes(name).decode() for name in names]))
+            del self._segments[at]
+            self._write(segment.keys[left], rows, names, known, at)
+        return dropped
+
     def lookup(self, keys: npt.NDArray[np.uint64], first: int) -> tuple[Rows, Rows]:
         """Earlier texts that share keys with given ones.
 
@@ -189,7 +209,12 @@ class Index:
             table: Any = self.frequencies.table
             table.flush()
             names = [segment.name for segment in self._segments]
-            plain = {"version": VERSION, "revision": self.revision, "built_for": self.built_for}
+            plain = {
+                "version": VERSION,
+                "bounds": _told(self.bounds),
+                "revision": self.revision,
+                "built_for": self.built_for,
+            }
             write_json(self.folder / "manifest.json", plain | {"segments": names, "made": self._made})
             for left in self.folder.glob("segment-*"):
                 if left.name not in names:
@@ -219,6 +244,10 @@ class Index:
                     np.save(folder / f"{name}.npy", array)
                     (folder / f"{name}.npy").chmod(0o600)
             self._segments.insert(place, _Segment.load(path))
+
+
+def _told(bounds: Near) -> dict[str, Any]:
+    return {"jaccard": bounds.jaccard, "template_examples": bounds.template_examples}
 
 
 def _known(ids: Sequence[str]) -> npt.NDArray[np.uint64]:

@@ -32,7 +32,7 @@ SHORT_WORDS: Final = 10
 UNSEGMENTED_SHARE: Final = 0.2
 """From this share of characters without blanks between words on, a text is cut into characters."""
 
-BLOCK_CHARACTERS: Final = 2**20
+BLOCK_CHARACTERS: Final = 2**19
 """Texts are cut in blocks of about this many characters, so that the arrays of a block fit the processor's cache."""
 
 BLOCK_TEXTS: Final = 2**16
@@ -254,7 +254,7 @@ def _key(examples: Offsets, hashes: Units, marks: Marks) -> Units:
 
 def _sets(keyed: Units, count: int) -> Marked:
     """Keys sorted, equal shingles of a text as one with the marks of all."""
-    keyed.sort()
+    keyed.sort(kind="stable")  # much is in order: half the time of the usual sort
     shingles = keyed >> _MARK_BITS
     heads = (
         np.flatnonzero(np.concatenate(([True], shingles[1:] != shingles[:-1]))) if len(keyed) else np.empty(0, int)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samloop.curate.near.compare import Compared
-from samloop.curate.near.groups import KEPT, Compare, Groups
+from samloop.curate.near.groups import KEPT, Groups
 from samloop.curate.near.shingles import WHOLE, Marked, shingle_all
 from samloop.curate.near.sketch import NOTHING, sketch
 from samloop.curate.near.templates import TEMPLATE_TEXTS, Frequencies, slots_for
@@ -41,18 +41,18 @@ def near_duplicates(
     frequencies.add(wholes)
     keys = sketch(frequencies.stripped(wholes), threads)
     compared = Compared.of(marked, frequencies.common(marked.sets), np.zeros(len(texts), np.uint8))
-    return resolve(keys, np.arange(len(texts)) if rank is None else rank, compared.compare)
+    return resolve(keys, np.arange(len(texts)) if rank is None else rank, compared)
 
 
-def resolve(keys: npt.NDArray[np.uint64], rank: npt.NDArray[np.int64], compare: Compare) -> npt.NDArray[np.int64]:
+def resolve(keys: npt.NDArray[np.uint64], rank: npt.NDArray[np.int64], compared: Compared) -> npt.NDArray[np.int64]:
     """Which text replaces which, as `near_duplicates` says it.
 
     Args:
         keys: band keys of whole texts, one row per text.
-        compare: says which pairs are near-duplicates.
+        compared: says which pairs are near-duplicates.
     """
     best = np.full(len(rank), KEPT, np.int64)
-    groups = Groups(rank, compare)
+    groups = Groups(rank, lambda first, other, _: compared.compare(first, other))
     owners = np.repeat(np.arange(len(keys)), keys.shape[1])
     filled = keys.ravel() != NOTHING
     groups.look_through(keys.ravel()[filled] & ~np.uint64(1), owners[filled])

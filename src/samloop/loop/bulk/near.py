@@ -7,7 +7,7 @@
    are read back from where the units lie.
 
 Counting and sketching are shared out. What comes out depends on the examples alone, and not on units, pieces or who
-did what. Memory holds some twenty bytes for each example; the rest is bounded.
+did what. Memory holds some thirty bytes for each example; the rest is bounded.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
+import xxhash
 
 from samloop.curate.near.compare import Compared, Pairs, Verdicts, portions
 from samloop.curate.near.examples import Cut
 from samloop.curate.near.groups import Found, Groups
-from samloop.curate.near.shingles import WHOLE, Marked, Sets
+from samloop.curate.near.shingles import PROMPT, WHOLE, Marked, Sets
 from samloop.curate.near.sketch import BANDS, NOTHING
 from samloop.curate.near.templates import Frequencies, slots_for
 from samloop.example import ID_LENGTH
@@ -77,7 +78,7 @@ class Count:
         frequencies = Frequencies(np.zeros(self.slots, np.uint8))
         for piece in self.pieces:
             frequencies.add(_read(folder, piece, self.stays).part(WHOLE))
-        write_atomic(Path(self.out), frequencies.table.tobytes())
+        write_atomic(Path(self.out), frequencies.table.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def _pieces(folder: Path, begin: int) -> Iterator[Piece]:
 
 
 @dataclass(slots=True)
-class _Shelf:
+class Shelf:
     """The shingles of all examples, where the units lie."""
 
     folders: Sequence[Path]
@@ -150,15 +151,15 @@ class _Shelf:
     frequencies: Frequencies
     jaccard: float
 
-    def compare(self, first: Pairs, other: Pairs) -> Verdicts:
-        """Compare examples first[i] and other[i], in portions that memory holds."""
+    def compare(self, first: Pairs, other: Pairs, prompts: bool) -> Verdicts:
+        """Compare examples first[i] and other[i], or nothing but what they ask, in portions that memory holds."""
         examples, places = np.unique(np.concatenate((first, other)), return_inverse=True)
         starts, sizes = self._places(examples)
         found = []
         one, two = places[: len(first)], places[len(first) :]
         for part in portions(sizes[one] + sizes[two]):
             wanted, at = np.unique(np.concatenate((one[part], two[part])), return_inverse=True)
-            compared = self._take(examples[wanted], starts[wanted], sizes[wanted])
+            compared = self._take(examples[wanted], starts[wanted], sizes[wanted], prompts)
             half = part.stop - part.start
             found.append(compared.compare(at[:half], at[half:], self.jaccard))
         return Verdicts(
@@ -182,7 +183,7 @@ class _Shelf:
             starts[some], sizes[some] = found[rows], found[rows + 1] - found[rows]
         return starts, sizes
 
-    def _take(self, examples: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> Compared:
+    def _take(self, examples: np.ndarray, starts: np.ndarray, sizes: np.ndarray, prompts: bool) -> Compared:
         hashes: list[bytes] = []
         marks: list[bytes] = []
         kinds = np.empty(len(examples), np.uint8)
@@ -198,16 +199,20 @@ class _Shelf:
                     os.close(opened)
         sets = Sets(np.frombuffer(b"".join(hashes), np.uint32), np.concatenate(([0], np.cumsum(sizes))))
         marked = Marked(sets, np.frombuffer(b"".join(marks), np.uint8))
-        return Compared.of(marked, self.frequencies.common(sets), kinds)
+        if prompts:
+            asked = marked.part(PROMPT)
+            marked = Marked(asked, np.full(len(asked.hashes), PROMPT))
+        return Compared.of(marked, self.frequencies.common(marked.sets), kinds)
 
     def ids(self, examples: np.ndarray) -> list[str]:
-        """The ids of sorted examples."""
+        """The ids of examples, in any order."""
+        distinct, places = np.unique(examples, return_inverse=True)
         found: list[str] = []
-        for folder, _, rows in self.by_unit(examples):
+        for folder, _, rows in self.by_unit(distinct):
             noted = rows_of(folder)[rows]
             pairs = zip(noted["high"].tolist(), noted["low"].tolist(), strict=True)
             found += [f"{high:016x}{low:016x}"[:ID_LENGTH] for high, low in pairs]
-        return found
+        return [found[at] for at in places.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,30 +221,32 @@ class Nearby:
 
     Attributes:
         found: rows that go and rows that stay in their place.
-        gone_ids: the ids of the first `MOST_SHOWN` of those that go.
-        kept: the ids of those that stay, beside `found`.
-        members: rows that stay and belong together with others.
-        clusters: beside each the id of the first of its cluster.
+        members: rows that stay and belong together with others, in order.
+        firsts: beside each the first of its cluster.
+        shelf: knows the ids of rows.
     """
 
     found: Found
-    gone_ids: list[str]
-    kept: list[str]
     members: np.ndarray
-    clusters: list[str]
+    firsts: np.ndarray
+    shelf: Shelf
 
     def document(self) -> dict[str, Any]:
         """Counts and the first pairs, as plain data."""
-        pairs = zip(self.kept, self.gone_ids, self.found.share.tolist(), strict=False)
+        gone, kept = (self.shelf.ids(rows[:MOST_SHOWN]) for rows in (self.found.gone, self.found.kept))
+        pairs = zip(kept, gone, self.found.share.tolist(), strict=False)
         told = [{"kept": kept, "id": gone, "alike": round(share, 3)} for kept, gone, share in pairs]
-        return {"removed": len(self.kept), "clustered": len(self.clusters), "pairs": told}
+        return {"removed": len(self.found.gone), "clustered": len(self.members), "pairs": told}
 
     def of(self, begin: int, count: int) -> tuple[dict[int, tuple[str, float]], dict[int, str]]:
         """Of the `count` rows from `begin` on: those that go, with id and share of what stays; and the clusters."""
-        some = range(*np.searchsorted(self.found.gone, (begin, begin + count)).tolist())
-        gone = {int(self.found.gone[at]) - begin: (self.kept[at], float(self.found.share[at])) for at in some}
-        some = range(*np.searchsorted(self.members, (begin, begin + count)).tolist())
-        return gone, {int(self.members[at]) - begin: self.clusters[at] for at in some}
+        found = self.found
+        some = slice(*np.searchsorted(found.gone, (begin, begin + count)).tolist())
+        kept = zip(self.shelf.ids(found.kept[some]), found.share[some].tolist(), strict=True)
+        gone = dict(zip((found.gone[some] - begin).tolist(), kept, strict=True))
+        some = slice(*np.searchsorted(self.members, (begin, begin + count)).tolist())
+        names = self.shelf.ids(self.firsts[some])
+        return gone, dict(zip((self.members[some] - begin).tolist(), names, strict=True))
 
 
 def near_duplicates(
@@ -256,17 +263,17 @@ def near_duplicates(
     """
     shutil.rmtree(work, ignore_errors=True)
     private_folder(work)
-    write_atomic(work / "stays.bin", stays.tobytes())
+    write_atomic(work / "stays.bin", stays.data)
     pieces = [
         piece for folder, begin in zip(folders, begins.tolist(), strict=True) for piece in _pieces(folder, begin)
     ]
-    frequencies = _count(run, folders, pieces, settings, work)
+    frequencies, table = _count(run, folders, pieces, settings, work)
     partitions = 1 + len(stays) * 2 * BANDS // PARTITION_KEYS
     sketched = [work / f"keys-{at:06}" for at in range(len(pieces))]
-    told = (str(work / "stays.bin"), str(work / "table.bin"), frequencies.above, partitions)
+    told = (str(work / "stays.bin"), table, frequencies.above, partitions)
     for _ in run(Sketch(piece, *told, str(out)) for piece, out in zip(pieces, sketched, strict=True)):
         pass
-    shelf = _Shelf(folders, begins, frequencies, settings.jaccard)
+    shelf = Shelf(folders, begins, frequencies, settings.jaccard)
     groups = Groups(_ranks(folders, begins, len(stays)), shelf.compare)
     bounds = [np.fromfile(folder / "bounds.bin", np.int64) for folder in sketched]
     firsts = [piece.begin + piece.first for piece in pieces]
@@ -280,13 +287,13 @@ def near_duplicates(
             keys, owners = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
             groups.look_through(keys, owners)
     found = groups.settled()
-    members, firsts_of = groups.clusters()
-    gone_ids = shelf.ids(found.gone[:MOST_SHOWN])
-    return Nearby(found, gone_ids, _named(shelf, found.kept), members, _named(shelf, firsts_of))
+    return Nearby(found, *groups.clusters(), shelf)
 
 
-def _count(run: Run, folders: Sequence[Path], pieces: Sequence[Piece], settings: Near, work: Path) -> Frequencies:
-    """The counters, in the file ``table.bin`` in `work`."""
+def _count(
+    run: Run, folders: Sequence[Path], pieces: Sequence[Piece], settings: Near, work: Path
+) -> tuple[Frequencies, str]:
+    """The counters, and the file in `work` where they are."""
     total = sum(orjson.loads((folder / MANIFEST_FILE).read_bytes())["shingles"] for folder in folders)
     slots = slots_for(total)
     works = [
@@ -303,10 +310,12 @@ def _count(run: Run, folders: Sequence[Path], pieces: Sequence[Piece], settings:
             table[part] += np.minimum(counted[part], room)
         del counted
         Path(done.out).unlink()
-    write_atomic(work / "table.bin", table.tobytes())
+    # Named by its content, since processes keep what they have opened.
+    path = work / f"table-{xxhash.xxh3_128_hexdigest(table.data)}.bin"
+    write_atomic(path, table.data)
     # What chance adds to each counter of a table that is too small for the input is no sign of a template.
     above = min(settings.template_examples + total // slots, MOST_COUNTED)
-    return Frequencies(_table(str(work / "table.bin")), above)
+    return Frequencies(_table(str(path)), above), str(path)
 
 
 def _portion(path: Path, first: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -323,9 +332,3 @@ def _ranks(folders: Sequence[Path], begins: np.ndarray, count: int) -> np.ndarra
         score = np.ascontiguousarray(rows["score"]).view(np.uint32).astype(np.uint64)
         ranks[begin : begin + len(rows)] = ~((score << np.uint64(32)) | rows["characters"])
     return ranks
-
-
-def _named(shelf: _Shelf, examples: np.ndarray) -> list[str]:
-    distinct, places = np.unique(examples, return_inverse=True)
-    ids = shelf.ids(distinct)
-    return [ids[at] for at in places.tolist()]
