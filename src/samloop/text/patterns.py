@@ -43,6 +43,11 @@ class Placeholders:
             for kind, number in PLACEHOLDER.findall(text) if "[REDACTED_" in text else ():
                 self._last[kind] = max(self._last.get(kind, 0), int(number or 1))
 
+    @property
+    def values(self) -> list[tuple[str, str]]:
+        """Type and value, in its canonical form, of each thing that was replaced. Never to be kept as it is."""
+        return list(self._given)
+
     def put(self, kind: str, value: str) -> str:
         """The placeholder for `value`, counted once per occurrence."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
