@@ -1,7 +1,8 @@
 """How fast the curation room is: examples per second in bulk, milliseconds for a single one, time against length.
 
-Texts are sentences from the docstrings of Python's standard library, drawn with a fixed seed, 1,200 characters per
-example in all; one in twenty holds an e-mail address, one in ten a code block. Best of several rounds, one process.
+Texts are sentences from the docstrings of Python's standard library, drawn with a fixed seed, each once in an example
+and all from one module, as an answer stays with its question; 1,200 characters per example in all; one in twenty
+holds an e-mail address, one in ten a code block. Best of several rounds, one process.
 
     python benchmarks/curate_speed.py [--examples 8192] [--rounds 5]
 """
@@ -30,25 +31,30 @@ from samloop.recipe import Curate
 from samloop.text.patterns import Redactor
 
 CHARACTERS = 1200
+ENOUGH = 60
+"""Sentences of a module, so that examples differ widely though none repeats itself."""
 
 
-def sentences() -> list[str]:
-    """Sentences of the standard library's docstrings, 30 to 200 characters each."""
-    found: list[str] = []
+def topics() -> list[list[str]]:
+    """Sentences of the standard library's docstrings, 30 to 200 characters each, by module."""
+    found: list[list[str]] = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        own: list[str] = []
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)) and (text := ast.get_docstring(node)):
-                found += re.findall(r"[A-Z][^.\n]{30,200}\.", " ".join(text.split()))
-    return [s for s in found if all(s.count(a) == s.count(b) for a, b in ("()", "[]", "{}"))]
+                own += re.findall(r"[A-Z][^.\n]{30,200}\.", " ".join(text.split()))
+        found.append([s for s in own if all(s.count(a) == s.count(b) for a, b in ("()", "[]", "{}"))])
+    return [own for own in found if len(own) >= ENOUGH]
 
 
 def examples(count: int) -> list[Example]:
     """`count` examples of CHARACTERS characters each."""
-    rng, pool, made = random.Random(0), sentences(), []
+    rng, pools, made = random.Random(0), topics(), []
     for i in range(count):
-        asked, answered = rng.choice(pool), ""
-        while len(asked) + len(answered) < CHARACTERS - 60:
-            answered += rng.choice(pool) + rng.choice(["\n\n", " ", " "])
+        asked, *pool = rng.sample(rng.choice(pools), ENOUGH)
+        answered = ""
+        while pool and len(asked) + len(answered) < CHARACTERS - 60:
+            answered += pool.pop() + rng.choice(["\n\n", " ", " "])
         if i % 20 == 0:
             answered = f"Write to someone{i}@mail{i % 7}.org.\n" + answered
         if i % 10 == 0:

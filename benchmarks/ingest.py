@@ -41,7 +41,7 @@ from samloop.store.tables import EXAMPLE_COLUMNS
 
 EXAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
 ROUNDS = 3
-BATCH = 4096
+BATCH = 8192
 
 
 def corpus(path: Path) -> float:

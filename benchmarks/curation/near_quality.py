@@ -26,6 +26,8 @@ from near_texts import SHARED, pairs, real_texts
 from common import machine, table
 from samloop.curate.near import compare
 from samloop.curate.near.examples import Cut
+from samloop.curate.near.shingles import WHOLE, Marked
+from samloop.curate.near.sketch import BANDS
 from samloop.curate.near.templates import TEMPLATE_TEXTS, Frequencies, slots_for
 from samloop.curate.near.texts import KEPT, near_duplicates, resolve
 from samloop.example import Example
@@ -72,7 +74,7 @@ def on_real_texts(count: int) -> list[str]:
     rows: list[tuple[object, ...]] = [("texts", "cut-off", "true pairs", "removed", "recall", "precision")]
     wanted = truth(sets, compare.JACCARD)
     for above in (20, TEMPLATE_TEXTS, 80, 10**9):
-        best = near_duplicates(texts, template_texts=above).best
+        best = near_duplicates(texts, template_texts=above)
         gone = np.flatnonzero(best != KEPT)
         right = sum(jaccard(sets[i], sets[best[i]]) >= compare.JACCARD for i in gone)
         caught = sum(best[a] != KEPT or best[b] != KEPT for a, b in wanted)
@@ -91,15 +93,17 @@ def on_templates() -> list[str]:
     plain = [" ".join(_WORD.findall(f"{prompt}\n{answer}".lower())) for prompt, answer in t0]
     examples = [Example(source="t0", format="instruction", input_text=p, output_text=a) for p, a in t0]
     cut, rank = Cut.of(examples), np.arange(len(t0))
+    wholes = cut.marked.part(WHOLE)
+    alone = Marked(cut.marked.sets, cut.marked.marks & WHOLE)
     distinct = len(set(plain))
     rows: list[tuple[object, ...]] = [("compared by", "cut-off", "distinct", "of them removed", "share")]
     for above in (20, TEMPLATE_TEXTS, 80, 10**9):
-        frequencies = Frequencies(np.zeros(slots_for(len(cut.wholes.hashes)), np.uint8), above)
+        frequencies = Frequencies(np.zeros(slots_for(len(wholes.hashes)), np.uint8), min(above, 255))
         if above < 255:
-            frequencies.add(cut.wholes)
-        keys, common = cut.keys(frequencies)[:, :21], frequencies.common(cut.wholes)
-        whole = resolve(cut.wholes, common, keys, rank).best
-        parts = resolve(cut.wholes, common, keys, rank, lambda a, b, f=frequencies: cut.same(f, a, b)).best
+            frequencies.add(wholes)
+        keys, common = cut.keys(frequencies)[:, :BANDS], frequencies.common(cut.marked.sets)
+        whole = resolve(keys, rank, compare.Compared.of(alone, common, np.zeros(len(t0), np.uint8)).compare)
+        parts = resolve(keys, rank, compare.Compared.of(cut.marked, common, cut.kinds).compare)
         for name, best in (("whole alone", whole), ("whole, prompt, answer", parts)):
             lost = sum(plain[i] != plain[best[i]] for i in np.flatnonzero(best != KEPT))
             rows.append((name, "none" if above == 10**9 else above, distinct, lost, f"{lost / distinct:.2%}"))

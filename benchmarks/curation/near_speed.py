@@ -35,7 +35,7 @@ SAMLOOP = """
 import sys, orjson
 from samloop.curate.near.texts import KEPT, near_duplicates
 lines = open(sys.argv[1], "rb").read().splitlines()
-best = near_duplicates([orjson.loads(line)["text"] for line in lines]).best
+best = near_duplicates([orjson.loads(line)["text"] for line in lines])
 with open(sys.argv[2] + ".jsonl", "wb") as out:
     out.writelines(line + b"\\n" for line, other in zip(lines, best.tolist()) if other == KEPT)
 """

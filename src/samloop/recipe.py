@@ -70,7 +70,7 @@ class SourceSettings(BaseModel):
 class Collect(Section):
     """What is read, and in which portions."""
 
-    batch_examples: int = Field(4096, ge=1, description="examples curated and stored per transaction, at most")
+    batch_examples: int = Field(8192, ge=1, description="examples curated and stored per transaction, at most")
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
     workers: int = Field(2, ge=0, description="processes that judge examples of a large source; 0: none but this one")
     sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
@@ -83,16 +83,30 @@ class Redact(Section):
     names: tuple[str, ...] = Field((), description="names of people or projects to take out as well")
 
 
+class Near(Section):
+    """Near-duplicates: what `curate` leaves out, and `dedupe --strategy near` rejects."""
+
+    enabled: bool = Field(True, description="whether curation in bulk looks for them")
+    jaccard: float = Field(0.8, ge=0.5, le=1, description="share of three-word sequences that two have in common")
+    template_examples: int = Field(
+        40, ge=1, le=200, description="sequences in more examples than this are a template's, and count for nothing"
+    )
+
+
 class Curate(Section):
     """How examples are judged."""
 
     rubric: str = Field("unified", description="unified, pipeline or distillation")
     reject_below: float = Field(0.3, ge=0, le=1, description="quality score under which an example is rejected")
+    domains: str = Field(
+        "model", description="what tells domain and complexity: model, keywords, or the whole path of a model's file"
+    )
     decontaminate: tuple[str, ...] = Field(
         ("routing",),
         description="evaluation items that no example may contain: names of suites that bring their own, JSONL files",
     )
     redact: Redact = Redact()
+    near: Near = Near()
     rules: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="per rule: enabled = false, or its own options"
     )

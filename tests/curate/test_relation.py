@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samloop.curate.batch import cleaned
 from samloop.curate.engine import Curator
 from samloop.curate.rules import completeness, doubt, relation
-from samloop.curate.words import key, words
+from samloop.curate.words import is_number, key, repeats, words
 from samloop.example import Example
 from samloop.protocols import Rule
 from samloop.recipe import Curate
@@ -48,12 +50,21 @@ def hits(rule: Rule, *examples: Example, **options: Any) -> list[bool]:
 
 def test_words_are_told_apart_by_case_digits_and_edges_of_texts() -> None:
     texts = ["readLines in utf8", None, "Straße", "", "ab"]
-    row, found = words(pa.array(texts, pa.large_string()), 8)
-    assert row.tolist() == [0, 0, 0, 0, 0, 2, 4]
-    assert found.tolist() == [key(w, 8) for w in ("read", "lines", "in", "utf", "8", "straße", "ab")]
+    found = words(pa.array(texts, pa.large_string()))
+    assert found.row.tolist() == [0, 0, 0, 0, 0, 2, 4]
+    assert found.key.tolist() == [key(w, 8) for w in ("read", "lines", "in", "utf", "8", "straße", "ab")]
+    assert found.at.tolist() == [0, 4, 10, 13, 16, 0, 0]
+    assert is_number(found.key).tolist() == [False, False, False, False, True, False, False]
     sliced = pa.array(["left out", *texts], pa.large_string())[1:]
-    assert np.array_equal(words(sliced, 8)[1], found)
-    assert words(pa.array([], pa.large_string()), 4)[0].tolist() == []
+    assert np.array_equal(words(sliced).key, found.key)
+    assert words(pa.array([], pa.large_string())).row.tolist() == []
+
+
+@given(st.lists(st.integers(0, 40)), st.integers(0, 2**64 - 1))
+def test_every_place_of_a_value_but_one_is_a_repeat(numbers: list[int], spread: int) -> None:
+    values = np.array(numbers, dtype=np.uint64) * np.uint64(spread)
+    again = repeats(values)
+    assert sorted(values[~again]) == sorted(set(values.tolist()))
 
 
 def test_an_answer_to_another_question_is_unrelated() -> None:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from loop_world import ENVIRONMENT, Finished, Open, make_world
 
 from samloop.home import Home
+from samloop.loop.bulk import engines, plan
 from samloop.loop.context import Context, open_context
 from samloop.loop.turn import turn
 
@@ -85,3 +86,10 @@ def undecided(after: Open, home: Path) -> Open:
     (home / "adapters" / "main" / "current").unlink()
     shutil.rmtree(home / "reports")
     return after
+
+
+@pytest.fixture
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units of 16 KiB, and processes for the smallest input."""
+    monkeypatch.setattr(plan, "UNIT_BYTES", 16_384)
+    monkeypatch.setattr(engines, "SMALL_BYTES", 0)

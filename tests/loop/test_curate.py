@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import random
 import signal
 import socket
 import subprocess
@@ -19,62 +18,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bulk_world import RECIPE, SCRIPT, balanced, ids, record, tree, world, write_lines
 
 from samloop.errors import MissingExtraError, SamloopError, SourceError, UsageError
 from samloop.example import Example
 from samloop.loop import curate as stage
-from samloop.loop.bulk import duplicates, engines, plan
+from samloop.loop.bulk import duplicates, plan, shards
 from samloop.loop.bulk.unit import ROWS, ROWS_FILE
 from samloop.loop.curate import curate
 from samloop.protocols import Reject
-from samloop.recipe import Recipe
 from samloop.sources import portions
-
-RECIPE = Recipe.parse({})
-
-
-def record(number: int) -> dict[str, str]:
-    """A plain, acceptable record, unlike any other."""
-    return {
-        "instruction": f"Which number comes after {number} when counting upwards by one?",
-        "input": "",
-        "output": f"After {number} comes {number + 1}; to count upwards by one, one is added to {number}.",
-    }
-
-
-def write_lines(path: Path, records: Sequence[Any]) -> Path:
-    """`records` as JSON lines."""
-    path.write_text("".join(json.dumps(one) + "\n" for one in records))
-    return path
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` with its content."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def ids(out: Path, state: str = "accepted") -> list[str]:
-    """The ids in the shards of a state, in order."""
-    return [i for path in sorted((out / state).glob("*.parquet")) for i in pq.read_table(path)["id"].to_pylist()]
-
-
-def balanced(data: dict[str, Any]) -> None:
-    """Nothing is lost: not in a file, not in the totals, not in the pictures."""
-    for entry in [data["totals"], *data["sources"]]:
-        assert entry["read"] == entry["added"] + entry["duplicate"] + entry["rejected"] + entry["review"]
-    totals, histograms = data["totals"], data["histograms"]
-    assert sum(shard["rows"] for shard in data["shards"]) == totals["added"] + totals["review"]
-    for name in ("score", "characters"):
-        assert sum(histograms[name]["accepted"]) == totals["added"]
-        assert sum(histograms[name]["review"]) == totals["review"]
-        assert len(histograms[name]["edges"]) == len(histograms[name]["accepted"]) + 1
-
-
-@pytest.fixture
-def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Units of 16 KiB, and processes for the smallest input."""
-    monkeypatch.setattr(plan, "UNIT_BYTES", 16_384)
-    monkeypatch.setattr(engines, "SMALL_BYTES", 0)
 
 
 def test_every_container_is_read_and_the_first_of_equal_examples_stays(tmp_path: Path) -> None:
@@ -112,24 +65,6 @@ def test_every_container_is_read_and_the_first_of_equal_examples_stays(tmp_path:
     ]
 
 
-def world(folder: Path, count: int = 600) -> list[str]:
-    """Some files with duplicates in and across them, refusals and broken lines; their places."""
-    rng = random.Random(0)
-    folder.mkdir(parents=True)
-    for name in "abc":
-        lines = []
-        for _ in range(count):
-            kind = rng.random()
-            one: Any = record(rng.randrange(2 * count))
-            if kind < 0.05:
-                one["output"] = "I'm sorry, but as an AI language model I cannot help with that request at all."
-            elif kind < 0.1:
-                one["output"] = ""
-            lines.append("{broken" if kind > 0.97 else json.dumps(one))
-        (folder / f"{name}.jsonl").write_text("\n".join(lines))  # the last line has no end
-    return [str(folder / f"{name}.jsonl") for name in "abc"]
-
-
 @pytest.mark.parametrize("format", ["parquet", "jsonl"])
 def test_the_number_of_processes_changes_nothing(tmp_path: Path, small_units: None, format: Any) -> None:
     places = world(tmp_path / "in")
@@ -137,6 +72,8 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path, small_units: No
     beside = curate(RECIPE, places, tmp_path / "two", format=format, workers=2)
     balanced(alone)
     assert alone["totals"]["duplicate"] > 100
+    assert alone["near_duplicates"]["removed"] > 50
+    assert alone["near_duplicates"]["clustered"] > 0
     assert {**alone["totals"], "seconds": 0} == {**beside["totals"], "seconds": 0}
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
@@ -152,21 +89,6 @@ def test_units_change_the_shards_and_not_what_is_in_them(tmp_path: Path, monkeyp
     listed = [(tmp_path / name / "rejects.jsonl").read_text().splitlines() for name in ("cut", "whole")]
     assert sorted(listed[0]) == sorted(listed[1]) != []
     assert [e["reasons"] for e in cut["sources"]] == [e["reasons"] for e in whole["sources"]]
-
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from samloop.loop import curate as stage
-from samloop.loop.bulk import engines, plan
-from samloop.recipe import Recipe
-plan.UNIT_BYTES, engines.SMALL_BYTES = 16_384, 0
-engines.RAY_SECONDS = 15.0
-try:
-    stage.curate(Recipe.parse({}), sys.argv[3:], Path(sys.argv[2]), engine=sys.argv[1], workers=2)
-except stage.SamloopError as error:
-    sys.exit(str(error))
-"""
 
 
 def test_a_killed_run_goes_on_from_what_is_whole_and_ends_as_an_undisturbed_one(
@@ -204,16 +126,16 @@ def test_a_run_killed_while_it_hands_over_is_handed_over_again(
 ) -> None:
     places, out = world(tmp_path / "in"), tmp_path / "out"
     placed: list[Path] = []
-    place = stage.place
+    place = shards.place
 
-    def failing(source: Path, target: Path, format: Any, keep: np.ndarray) -> None:
+    def failing(source: Path, target: Path, *rest: Any) -> None:
         if len(placed) == 3:
             raise KeyboardInterrupt
         placed.append(target)
-        place(source, target, format, keep)
+        place(source, target, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage, "place", failing)
+        patch.setattr(shards, "place", failing)
         curate(RECIPE, places, out, workers=1)
     assert len(placed) == 3
     curate(RECIPE, places, out, workers=1)
@@ -406,10 +328,10 @@ def test_the_first_of_equal_hashes_stays_whatever_fits_into_memory(tmp_path: Pat
         folders.append(folder)
         pairs += list(zip(rows["high"].tolist(), rows["low"].tolist(), strict=True))
     (tmp_path / "spill").mkdir()
-    found = [stays for _, stays in duplicates.kept(folders, tmp_path / "spill", partition_rows)]
+    found = duplicates.first_of_each(folders, tmp_path / "spill", partition_rows)
     seen: set[Any] = set()
     expected = [not (pair in seen or seen.add(pair)) for pair in pairs]  # type: ignore[func-returns-value]
-    assert np.concatenate(found).tolist() == expected
+    assert found.tolist() == expected
     assert not any((tmp_path / "spill").iterdir())
 
 

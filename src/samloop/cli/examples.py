@@ -245,7 +245,13 @@ def _show_why(out: Output, why: dict[str, Any]) -> None:
     rows = [(term["name"], f"{term['amount']:+.2f}") for term in why["terms"]]
     out.table(["term", ">points"], [*rows, ("score", figure(why["score"]))])
     out.line()
-    out.pairs({"tier": f"{why['tier']}: {why['tier_reason']}", "state": f"{why['state']}: {why['state_reason']}"})
+    out.pairs(
+        {
+            "tier": f"{why['tier']}: {why['tier_reason']}",
+            "state": f"{why['state']}: {why['state_reason']}",
+            "domain": f"{why['domain']}: {why['domain_reason']}",
+        }
+    )
     if why["flags"]:
         out.line()
         out.table(

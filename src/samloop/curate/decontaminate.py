@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from samloop.curate.measure import TEXTS, finding
-from samloop.curate.words import MOST_LETTERS, words
+from samloop.curate.words import Words, ngrams, words, words_of
 from samloop.protocols import Finding, Rule, rule
 
 NGRAM: Final = 8
@@ -26,8 +26,8 @@ SHARE: Final = 0.5
 REASON: Final = "contains an evaluation item"
 
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
-_MIX: Final = np.uint64(0xD6E8FEB86659FD93)
-_TABLE_BITS: Final = 22
+_TABLE_SPARE: Final = 5
+"""Each n-gram has 2⁵ places of a table and more, so that few of other texts meet one; small enough for a cache."""
 
 _QUESTION_KEYS: Final = ("task", "prompt", "question", "instruction", "input_text", "input", "text")
 
@@ -63,17 +63,18 @@ class Decontaminator:
         owned = {text: name for name, texts in items.items() for text in texts if text.strip()}
         self.items = tuple(owned)
         self._owners = np.array([*owned.values()], dtype=np.str_)
-        row, keys = words(pa.array(self.items, pa.large_string()), MOST_LETTERS)
-        self._sizes = np.bincount(row, minlength=len(self.items))
-        at, grams = _ngrams(row, keys)
+        own = words(pa.array(self.items, pa.large_string()))
+        self._sizes = np.bincount(own.row, minlength=len(self.items))
+        at, grams = ngrams(own.row, own.key, NGRAM)
         order = np.argsort(grams, kind="stable")
         self._grams, self._places = grams[order], at[order]
-        self._rows = row
+        self._rows = own.row
         self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._sizes)])
-        self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
-        self._table[_slot(grams)] = True
+        self._bits = max(len(grams).bit_length() + _TABLE_SPARE, 8)
+        self._table = np.zeros(1 << self._bits, dtype=bool)
+        self._table[_slot(grams, self._bits)] = True
         short = np.flatnonzero((self._sizes > 0) & (self._sizes < NGRAM))
-        self._short = {keys[self._starts[i] : self._starts[i + 1]].tobytes(): int(i) for i in short}
+        self._short = {own.key[self._starts[i] : self._starts[i + 1]].tobytes(): int(i) for i in short}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -83,16 +84,14 @@ class Decontaminator:
         n = batch.num_rows
         share, which = np.zeros(n), np.full(n, -1, dtype=np.int64)
         history = batch.column("conversation_history")
-        columns = [(batch.column(name), np.arange(n)) for name in TEXTS if batch.column(name).null_count < n]
-        contents = history.flatten().field("content")
-        if len(contents):
-            columns.append((contents, np.repeat(np.arange(n), np.diff(np.asarray(history.offsets)))))
-        hits = [self._hits(column, owner) for column, owner in columns]
-        owner, gram = (np.concatenate([hit[side] for hit in hits]) for side in (0, 1))
+        owner = {name: np.arange(n) for name in TEXTS if batch.column(name).null_count < n}
+        owner["conversation_history"] = np.repeat(np.arange(n), np.diff(np.asarray(history.offsets)))
+        hits = [self._hits(words_of(batch, name), of) for name, of in owner.items()]
+        example, gram = (np.concatenate([hit[side] for hit in hits]) for side in (0, 1))
         sources = np.array(batch.column("source").to_pylist(), dtype=np.str_)
-        if len(owner):
-            self._cover(owner, gram, sources, share, which)
-        self._whole(batch.column("input_text"), sources, share, which)
+        if len(example):
+            self._cover(example, gram, sources, share, which)
+        self._whole(words_of(batch, "input_text"), sources, share, which)
         return share, which
 
     def as_rule(self) -> Rule:
@@ -105,16 +104,15 @@ class Decontaminator:
 
         return contains  # type: ignore[return-value]  # `rule` has marked it
 
-    def _hits(self, column: pa.Array, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The example and the place in the index of each n-gram of `column` that is some item's."""
-        row, keys = words(column, MOST_LETTERS)
-        at, grams = _ngrams(row, keys)
-        seen = np.flatnonzero(self._table[_slot(grams)])
+    def _hits(self, found: Words, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The example and the place in the index of each n-gram of a column that is some item's."""
+        at, grams = ngrams(found.row, found.key, NGRAM)
+        seen = np.flatnonzero(self._table[_slot(grams, self._bits)])
         at, grams = at[seen], grams[seen]
         first = np.searchsorted(self._grams, grams)
         real = first < len(self._grams)
         real[real] = self._grams[first[real]] == grams[real]
-        return owner[row[at[real]]], first[real]
+        return owner[found.row[at[real]]], first[real]
 
     def _cover(
         self, owner: np.ndarray, first: np.ndarray, sources: np.ndarray, share: np.ndarray, which: np.ndarray
@@ -132,32 +130,16 @@ class Decontaminator:
             if count / self._sizes[item] > share[example]:
                 share[example], which[example] = count / self._sizes[item], item
 
-    def _whole(self, column: pa.Array, sources: np.ndarray, share: np.ndarray, which: np.ndarray) -> None:
+    def _whole(self, asked: Words, sources: np.ndarray, share: np.ndarray, which: np.ndarray) -> None:
         if not self._short:
             return
-        row, keys = words(column, MOST_LETTERS)
-        bounds = np.searchsorted(row, np.arange(len(column) + 1))
+        bounds = np.searchsorted(asked.row, np.arange(len(share) + 1))
         sizes = np.diff(bounds)
         for i in np.flatnonzero((sizes > 0) & (sizes < NGRAM)):
-            item = self._short.get(keys[bounds[i] : bounds[i + 1]].tobytes())
+            item = self._short.get(asked.key[bounds[i] : bounds[i + 1]].tobytes())
             if item is not None and sources[i] != self._owners[item]:
                 share[i], which[i] = 1.0, item
 
 
-def _ngrams(row: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The place of the first word of each n-gram that lies in one text, and the n-gram as one number."""
-    n = len(keys) - NGRAM + 1
-    if n <= 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64)
-    mixed = keys * _PRIME
-    mixed ^= mixed >> np.uint64(29)
-    grams = np.zeros(n, dtype=np.uint64)
-    for place in range(NGRAM):
-        grams = grams * _MIX + mixed[place : place + n]
-    grams ^= grams >> np.uint64(32)
-    at = np.flatnonzero(row[:n] == row[NGRAM - 1 :])
-    return at, grams[at]
-
-
-def _slot(grams: np.ndarray) -> np.ndarray:
-    return (grams * _PRIME) >> np.uint64(64 - _TABLE_BITS)
+def _slot(grams: np.ndarray, bits: int) -> np.ndarray:
+    return (grams * _PRIME) >> np.uint64(64 - bits)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from samloop.curate.batch import Columns, cleaned
 from samloop.curate.decontaminate import Decontaminator
-from samloop.curate.domain import classified
+from samloop.curate.domain import Classifier
 from samloop.curate.preference import add_signals
 from samloop.curate.quality import Findings, features
 from samloop.curate.redact import redact
@@ -69,7 +69,7 @@ class Curator:
         identifier_key: the home's key, to keep a hash of each personal identifier that is redacted.
 
     Raises:
-        RecipeError: the rubric, a rule or an option is unknown, or a value does not fit.
+        RecipeError: the rubric, a rule, an option or what tells domains is unknown, or a value does not fit.
         PluginError: a rule cannot be loaded.
     """
 
@@ -86,6 +86,7 @@ class Curator:
         self.review_sources = review_sources
         self.rubric = rubric_named(settings.rubric)
         self.rules = chosen_rules(settings.rules, self.rubric)
+        self.classifier = Classifier(settings.domains)
         self.decontaminator = Decontaminator(items).as_rule() if items else None
         self.redactor = Redactor(settings.redact.names) if settings.redact.enabled else None
 
@@ -108,6 +109,11 @@ class Curator:
         _, judged = self._judge([example])
         return self.rubric.terms_of(judged.features)
 
+    def why_domain(self, example: Example) -> str:
+        """What speaks for the example's domain, in a line."""
+        columns, _ = self._judge([example])
+        return self.classifier.why(columns.to_batch())
+
     def _judge(self, examples: Sequence[Example]) -> tuple[Columns, _Judged]:
         columns = cleaned(examples, REVIEWING_SOURCES.__contains__)
         if self.redactor is not None:
@@ -115,7 +121,7 @@ class Curator:
         add_signals(columns)
         batch, n = columns.to_batch(), len(columns)
         findings = {name: _found(c.rule, c.options, batch) for name, c in self.rules.items()}
-        domain, complexity = classified(batch)
+        domain, complexity = self.classifier(batch)
         measured = features(columns, batch, findings, domain, complexity, self.rubric)
         score = self.rubric.score(measured, n)
         if self.decontaminator is not None:

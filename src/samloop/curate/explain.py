@@ -37,7 +37,7 @@ class Explanation:
 
     Attributes:
         terms: name and amount of each part of the score, base first; they sum to it.
-        tier_reason, state_reason: one sentence each.
+        tier_reason, state_reason, domain_reason: one sentence each.
     """
 
     rubric: str
@@ -47,6 +47,9 @@ class Explanation:
     tier_reason: str
     state: str
     state_reason: str
+    domain: str
+    domain_reason: str
+    complexity: int
     flags: Sequence[Flag]
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +71,9 @@ def explain(curator: Curator, example: Example) -> Explanation:
         tier_reason=tier_reason(curator.rubric, score, tier),
         state=state,
         state_reason=str(row["reason"] or "no rule rejects it and none asks for a person"),
+        domain=str(row["domain"]),
+        domain_reason=curator.why_domain(example),
+        complexity=int(row["complexity"]),
         flags=flags,
     )
 

@@ -35,6 +35,12 @@ def non_ascii(column: pa.Array) -> np.ndarray:
     return _filled(pc.not_equal(pc.binary_length(column), pc.utf8_length(column)))
 
 
+def beyond_ascii(column: pa.Array) -> np.ndarray:
+    """Bytes over characters of each text, less one: the share of characters outside ASCII, and more beyond Latin."""
+    length = characters(column).astype(np.int64)
+    return (_filled(pc.binary_length(column)) - length) / np.maximum(length, 1)
+
+
 def summed(per_turn: np.ndarray, history: pa.Array) -> np.ndarray:
     """The sum over each example's turns of a number per turn."""
     total = np.concatenate([[0], np.cumsum(per_turn)])

@@ -152,7 +152,9 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer until no question comes: first the settings, then batches of examples."""
     settings, review_sources, items, key = pickle.load(questions)  # noqa: S301  the parent wrote it
     curator = Curator(settings, review_sources=review_sources, items=items, identifier_key=key)
-    gc.freeze()  # what is loaded now stays: no use in looking through it after every batch
+    # What is loaded now stays, and a batch is dropped whole: looking for cycles once per batch is enough.
+    gc.freeze()
+    gc.disable()
     _send(answers, _packed(None))
     while True:
         examples = pickle.load(questions)  # noqa: S301
@@ -161,6 +163,8 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
         except SamloopError as error:
             answer = error
         _send(answers, _packed(answer))
+        del examples, answer
+        gc.collect()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Three steps, each of which can be killed and run again. *Judge*: the input is cut into units, each of which is read,
 judged and written apart from all others, by processes beside this one or on a cluster. *Thin out*: of examples that
-are the same the first in input order stays. *Hand over*: shards without the duplicates, then the report. What is
-written depends on the input and the settings alone, not on who judged what and when.
+are the same the first in input order stays, of near-duplicates the best. *Hand over*: shards without the duplicates,
+then the report. What is written depends on the input and the settings alone, not on who judged what and when.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from samloop.errors import SamloopError, UsageError
 from samloop.example import STATES
 from samloop.files import private_folder, readable, storing, sweep, write_atomic, write_json
 from samloop.loop.bulk import duplicates, engines, report
+from samloop.loop.bulk.near import Nearby, near_duplicates
 from samloop.loop.bulk.plan import Plan, plan
-from samloop.loop.bulk.shards import Format, place
-from samloop.loop.bulk.unit import LISTED_FILE, Settings, Unit, rows_of
+from samloop.loop.bulk.shards import Format, Place
+from samloop.loop.bulk.unit import LISTED_FILE, MANIFEST_FILE, NAMES_FILE, Settings, Unit, rows_of
+from samloop.loop.bulk.work import Run
 from samloop.loop.items import items_named
 from samloop.recipe import POCKET, Recipe
 from samloop.text.base import resolve_base
@@ -82,8 +84,7 @@ def curate(
         run = _Run(out, work, settings, planned, licence, on_progress)
         data = run.finished() if (out / REPORT).exists() else None
         if data is None:
-            run.judge(engine, workers)
-            data = run.hand_over()
+            data = run.through(engine, workers)
         if rejects is not None:
             with storing("the list of rejects", rejects):
                 shutil.copyfile(out / REJECTS, rejects)
@@ -152,9 +153,19 @@ class _Run:
             f"{readable(self.out)} holds the output of other input or settings; name another folder, or remove it"
         )
 
-    def judge(self, engine: str, workers: int) -> None:
-        """Have every unit judged that is not there yet."""
+    def through(self, engine: str, workers: int) -> dict[str, Any]:
+        """Judge, thin out, hand over; the report."""
         folder = private_folder(self.work / "units")
+        size = self.plan.size
+        with (
+            storing("the output", self.out),
+            engines.engine_of(engine, self.settings, folder, workers=workers, size=size) as run,
+        ):
+            self.judge(run)
+            return self.hand_over(run)
+
+    def judge(self, run: Run) -> None:
+        """Have every unit judged that is not there yet."""
         done, total = 0, self.plan.size
         seen: list[Unit] = []
 
@@ -163,58 +174,79 @@ class _Run:
                 seen.append(unit)
                 yield unit
 
-        with (
-            storing("the output", self.out),
-            engines.engine_of(engine, self.settings, folder, workers=workers, size=total) as run,
-        ):
-            for unit in run(planned()):
-                self.plan.done(unit)
-                done += unit.size
-                if self.on_progress:
-                    self.on_progress({"done": min(done, total), "total": total, "summary": _amount(done, total)})
+        for unit in run(planned()):
+            self.plan.done(unit)
+            done += unit.size
+            if self.on_progress:
+                self.on_progress({"done": min(done, total), "total": total, "summary": _amount(done, total)})
         self.units = seen
 
-    def hand_over(self) -> dict[str, Any]:
+    def hand_over(self, run: Run) -> dict[str, Any]:
         """Drop duplicates, write shards, list of rejects and report; the report comes last."""
         units = self.units or []
         folders = [self.work / "units" / unit.name for unit in units]
-        spill = self.work / "spill"
-        shutil.rmtree(spill, ignore_errors=True)
         for state in KEPT_STATES:
             shutil.rmtree(self.out / state, ignore_errors=True)
+        begins = duplicates.begins_of(folders)
+        stays, near = self._thinned(run, folders, begins)
         tally = report.Tally()
         shards: list[dict[str, Any]] = []
-        numbers = dict.fromkeys(KEPT_STATES, 0)
-        with storing("the output", self.out), (self.work / REJECTS).open("wb") as listed:
-            private_folder(spill)
+
+        def placed(listed: BinaryIO) -> Iterator[Place]:
+            numbers = dict.fromkeys(KEPT_STATES, 0)
+            for folder, begin, end in zip(folders, begins[:-1].tolist(), begins[1:].tolist(), strict=True):
+                first, (gone, clusters) = stays[begin:end], near.of(begin, end - begin) if near else ({}, {})
+                tally.add(folder, first, list(gone))
+                _copy_listed(folder, listed, first, gone)
+                keep = first.copy()
+                keep[list(gone)] = False
+                for shard, work in self._shards(folder, keep, clusters, numbers):
+                    shards.append(shard)
+                    yield work
+
+        with (self.work / REJECTS).open("wb") as listed:
             for reject in self.plan.rejects:
                 tally.turn_away(reject)
                 entry = {"location": reject.location, "line": reject.line, "id": reject.id}
-                entry |= {"reason": reject.reason, "detail": reject.detail}
-                listed.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
-            for folder, stays in duplicates.kept(folders, spill):
-                tally.add(folder, stays)
-                _copy_listed(folder / LISTED_FILE, listed, stays)
-                shards += self._shards(folder, stays, numbers)
+                _write_line(listed, entry | {"reason": reject.reason, "detail": reject.detail})
+            for _ in run(placed(listed)):
+                pass
         (self.work / REJECTS).chmod(0o600)
         (self.work / REJECTS).replace(self.out / REJECTS)
-        return self._report(tally, shards, units)
+        return self._report(tally, near, shards, units)
 
-    def _shards(self, folder: Path, stays: np.ndarray, numbers: dict[str, int]) -> Iterator[dict[str, Any]]:
+    def _thinned(self, run: Run, folders: Sequence[Path], begins: np.ndarray) -> tuple[np.ndarray, Nearby | None]:
+        """Which rows are no exact duplicates, and what is nearly the same among those."""
+        spill = self.work / "spill"
+        shutil.rmtree(spill, ignore_errors=True)
+        stays = duplicates.first_of_each(folders, private_folder(spill))
+        settings = self.settings.curate.near
+        if not settings.enabled:
+            return stays, None
+        return stays, near_duplicates(run, folders, begins[:-1], stays, settings, self.work / "near")
+
+    def _shards(
+        self, folder: Path, keep: np.ndarray, clusters: Mapping[int, str], numbers: dict[str, int]
+    ) -> Iterator[tuple[dict[str, Any], Place]]:
         rows, suffix = rows_of(folder), self.settings.format
         for state in KEPT_STATES:
-            keep = stays[rows["state"] == STATES.index(state)]
-            if not keep.any():
+            mine = np.flatnonzero(rows["state"] == STATES.index(state))
+            staying = keep[mine]
+            if not staying.any():
                 continue
             target = private_folder(self.out / state) / f"part-{numbers[state]:05}.{suffix}"
             numbers[state] += 1
-            place(folder / f"{state}.{suffix}", target, self.settings.format, keep)
-            yield {"name": f"{state}/{target.name}", "rows": int(keep.sum())}
+            told = {at: clusters[row] for at, row in enumerate(mine.tolist()) if row in clusters}
+            work = Place(str(folder / f"{state}.{suffix}"), str(target), staying.tobytes(), told)
+            yield {"name": f"{state}/{target.name}", "rows": int(staying.sum())}, work
 
-    def _report(self, tally: report.Tally, shards: list[dict[str, Any]], units: Sequence[Unit]) -> dict[str, Any]:
+    def _report(
+        self, tally: report.Tally, near: Nearby | None, shards: list[dict[str, Any]], units: Sequence[Unit]
+    ) -> dict[str, Any]:
         histograms = tally.histograms()
         data = {
             **tally.document(),
+            "near_duplicates": near.document() if near else None,
             "histograms": histograms,
             "shards": sorted(shards, key=lambda shard: str(shard["name"])),
             "settings": {"format": self.settings.format, "curate": self.settings.curate.model_dump(mode="json")},
@@ -236,14 +268,29 @@ class _Run:
         return hasher.hexdigest()
 
 
-def _copy_listed(path: Path, out: BinaryIO, stays: np.ndarray) -> None:
-    """Copy the records turned away, but for duplicates: what is there already is no loss."""
-    with path.open("rb") as lines:
+def _copy_listed(folder: Path, out: BinaryIO, stays: np.ndarray, gone: Mapping[int, tuple[str, float]]) -> None:
+    """Copy the records turned away, but for duplicates: what is there already is no loss. Add near-duplicates."""
+    with (folder / LISTED_FILE).open("rb") as lines:
         for line in lines:
             entry = orjson.loads(line)
             at = entry.pop("at")
-            if at is None or stays[at]:
-                out.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+            if at is None or (stays[at] and at not in gone):
+                _write_line(out, entry)
+    if not gone:
+        return
+    locations = orjson.loads((folder / MANIFEST_FILE).read_bytes())["locations"]
+    portions = rows_of(folder)["portion"]
+    with (folder / NAMES_FILE).open("rb") as names:
+        for at, name in enumerate(names):
+            if at in gone:
+                kept, share = gone[at]
+                entry = {"location": locations[portions[at]], "line": None, "id": orjson.loads(name)}
+                detail = f"{share:.0%} like {kept}, which stays"
+                _write_line(out, entry | {"reason": report.NEAR_DUPLICATE, "detail": detail})
+
+
+def _write_line(out: BinaryIO, entry: Mapping[str, Any]) -> None:
+    out.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _amount(done: int, total: int) -> str:

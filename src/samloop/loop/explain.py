@@ -16,9 +16,10 @@ def explained(context: Context, example: Example) -> dict[str, Any]:
     """The explanation of `example` as plain data.
 
     Returns:
-        {"rubric", "terms": [{"name", "amount"}], "score", "tier", "tier_reason", "state", "state_reason", "flags":
-        [{"rule", "outcome", "reason", "measure", "options", "about"}], "changed", "changed_reason"}. `changed` names
-        what is stored otherwise (score, tier, state), and `changed_reason` says why that can be.
+        {"rubric", "terms": [{"name", "amount"}], "score", "tier", "tier_reason", "state", "state_reason", "domain",
+        "domain_reason", "complexity", "flags": [{"rule", "outcome", "reason", "measure", "options", "about"}],
+        "changed", "changed_reason"}. `changed` names what is stored otherwise (score, tier, state), and
+        `changed_reason` says why that can be.
     """
     why = explain(Curator(context.recipe.curate, items=evaluation_items(context)), example).to_dict()
     stored = {"score": example.quality_score, "tier": example.quality_tier, "state": example.state}

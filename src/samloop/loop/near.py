@@ -15,10 +15,9 @@ from typing import Final
 import numpy as np
 from filelock import FileLock
 
-from samloop.curate.near.compare import overlap
 from samloop.curate.near.examples import Cut
 from samloop.curate.near.index import Index
-from samloop.curate.near.shingles import join
+from samloop.curate.near.shingles import WHOLE
 from samloop.curate.near.sketch import components, stars
 from samloop.example import Example
 from samloop.loop.context import Context
@@ -64,10 +63,10 @@ def _rebuild(context: Context, old: Index | None, on_progress: Progress | None) 
     count = context.store.count(everything)
     # A first pass counts shingles, so that the first sketch knows the templates as well as the last one.
     sample = next(_batches(context.store.select(everything), AT_ONCE), [])
-    per_example = len(Cut.of(sample).wholes.hashes) // max(len(sample), 1)
+    per_example = len(Cut.of(sample).marked.sets.hashes) // max(len(sample), 1)
     with Index.build(context.home.near, per_example * count * 2, count) as index:
         for batch in _batches(context.store.select(everything), AT_ONCE):
-            index.frequencies.add(Cut.of(batch).wholes)
+            index.frequencies.add(Cut.of(batch).marked.part(WHOLE))
         _add(context, index, everything, on_progress, old, counted=True)
         index.revision = revision
     return max(len(index) - known, 0)
@@ -100,7 +99,7 @@ def _add_batch(context: Context, index: Index, fresh: Sequence[Example], old: In
     # What an earlier index has compared keeps the clusters it was given then.
     known = [False] * len(fresh) if old is None else old.seen([example.id for example in fresh]).tolist()
     if not counted:
-        index.frequencies.add(cut.wholes)
+        index.frequencies.add(cut.marked.part(WHOLE))
     keys = cut.keys(index.frequencies)
     first = index.add([example.id for example in fresh], keys)
     later, earlier = index.lookup(keys, first)
@@ -109,7 +108,7 @@ def _add_batch(context: Context, index: Index, fresh: Sequence[Example], old: In
     others, places = np.unique(earlier[earlier < first], return_inverse=True)
     ids = index.ids(others)
     stored = _by_id(context, ids)
-    cut = _joined(cut, Cut.of([stored[id] for id in ids if id in stored]))
+    cut = cut.followed_by(Cut.of([stored[id] for id in ids if id in stored]))
     position = np.full(len(others), -1, np.int64)
     present = [at for at, id in enumerate(ids) if id in stored]
     position[present] = len(fresh) + np.arange(len(present))
@@ -117,25 +116,15 @@ def _add_batch(context: Context, index: Index, fresh: Sequence[Example], old: In
     two[earlier < first] = position[places]
     one, two = one[two >= 0], two[two >= 0]
     names = [example.id for example in fresh] + [ids[at] for at in present]
-    same = cut.same(index.frequencies, two, one)
-    asked = cut.same_prompt(index.frequencies, two, one) & ~same
+    verdicts = cut.compare(index.frequencies, two, one)
     pairs, kept = [], Counter[tuple[int, bool]]()
-    for a, b, alike, near in zip(one.tolist(), two.tolist(), same.tolist(), asked.tolist(), strict=True):
+    found = (one.tolist(), two.tolist(), verdicts.same.tolist(), verdicts.asked.tolist())
+    for a, b, alike, near in zip(*found, strict=True):
         if (alike or near) and not known[a]:
             kept[a, alike] += 1
             if kept[a, alike] <= PAIRS_KEPT:
                 pairs.append(NearPair(names[a], names[b], "whole" if alike else "prompt"))
     context.store.add_near_pairs(pairs)
-
-
-def _joined(one: Cut, two: Cut) -> Cut:
-    return Cut(
-        join([one.wholes, two.wholes]),
-        join([one.prompts, two.prompts]),
-        join([one.answers, two.answers]),
-        np.concatenate((one.brief, two.brief)),
-        np.concatenate((one.pairs, two.pairs)),
-    )
 
 
 def _by_id(context: Context, ids: Sequence[str]) -> dict[str, Example]:
@@ -206,10 +195,11 @@ def _groups(live: Sequence[Example], pairs: Sequence[NearPair], index: Index) ->
         edges = inside[first] & inside[other]
         best, members = stars(components(len(live), first[edges], other[edges])[active], order[active])
         best, members = active[best], active[members]
-        same = cut.same(index.frequencies, best, members)
-        both, either = overlap(cut.wholes, best[same], members[same])
-        shares = both / np.maximum(either, 1)
-        for kept, gone, share in zip(best[same].tolist(), members[same].tolist(), shares.tolist(), strict=True):
+        verdicts = cut.compare(index.frequencies, best, members)
+        same = verdicts.same
+        for kept, gone, share in zip(
+            best[same].tolist(), members[same].tolist(), verdicts.share[same].tolist(), strict=True
+        ):
             rejected.setdefault(kept, []).append(gone)
             alike[live[gone].id] = round(share, 3)
         active = members[~same]

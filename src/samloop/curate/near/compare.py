@@ -1,10 +1,14 @@
-"""The exact comparison that every removal rests on: the Jaccard index of two sets, with and without templates.
+"""The exact comparison that every removal rests on: Jaccard indices of two examples' sets of shingles.
 
-MinHash only proposes. A pair is a near-duplicate where
+MinHash only proposes. Two examples are near-duplicates where
 
-- the whole sets have a Jaccard index of at least `JACCARD`, and
+- the whole sets have a Jaccard index of at least `JACCARD`,
 - what is left of both without templates has one of at least `RARE_JACCARD`; where nothing is left of either, the
-  whole sets must be equal.
+  whole sets must be equal,
+- what is asked and what is answered have one of at least `JACCARD` each, since two questions about one long passage
+  are alike as a whole, and
+- the prompts of a brief answer ("yes", "Paris"), which says little about whether the question was the same, differ by
+  no more than `BRIEF_CHANGES` shingles.
 
 The second condition parts two fillings of one template, however long the template is. It asks for less than the first
 since few shingles are left to count in a text full of common phrases.
@@ -12,12 +16,13 @@ since few shingles are left to count in a text full of common phrases.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from samloop.curate.near.shingles import HASH_BITS, Sets
+from samloop.curate.near.shingles import ANSWER, HASH_BITS, PROMPT, WHOLE, Hashes, Marked, Offsets
 
 JACCARD: Final = 0.8
 """Lee and others, Deduplicating Training Data Makes Language Models Better (2022), use the same bound for MinHash."""
@@ -28,95 +33,122 @@ BRIEF_CHANGES: Final = 6
 """One changed word takes three shingles from one set and adds three to the other. See near_quality.py: with twice as
 much, a fiftieth of the examples of strongly templated sets would go."""
 
-PAIRS_AT_ONCE: Final = 2**14
-"""Position and hash of a pair's shingles share 64 bits."""
+BRIEF, PAIR = np.uint8(1), np.uint8(2)
+"""Kinds of examples: the answer is brief; it is a preference pair."""
+
+_RARE: Final = np.uint8(8)
+_RARE_PROMPT: Final = np.uint8(16)
+_COUNTED: Final = (WHOLE, PROMPT, ANSWER, _RARE, _RARE_PROMPT)
+
+PAIRS_AT_ONCE: Final = 2**13
+SHINGLES_AT_ONCE: Final = 2**21
+"""Pairs are compared in portions of at most so many; a pair of larger texts is one alone."""
 
 Pairs = npt.NDArray[np.int64]
 
 
-def confirm(
-    sets: Sets, common: npt.NDArray[np.bool_], first: Pairs, other: Pairs, *, jaccard: float = JACCARD
-) -> npt.NDArray[np.bool_]:
-    """Which of the pairs (first[i], other[i]) are near-duplicates.
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What comparing pairs of examples gave; one entry per pair.
 
-    Args:
-        sets: the whole sets of all texts.
-        common: per hash of `sets`, whether it belongs to a template.
-        first, other: texts, int64 arrays of equal length.
+    Attributes:
+        same: near-duplicates, one of which may go.
+        asked: nearly the same is asked, whatever is answered: they belong on one side of a split.
+        share: Jaccard index of the whole sets, 0..1; float32.
     """
-    found = np.zeros(len(first), bool)
-    for start in range(0, len(first), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        both, either, rare_both, rare_either = overlaps(sets, common, first[part], other[part])
-        alike = both >= jaccard * either
-        found[part] = (
-            alike & (either > 0) & np.where(rare_either > 0, rare_both >= RARE_JACCARD * rare_either, both == either)
+
+    same: npt.NDArray[np.bool_]
+    asked: npt.NDArray[np.bool_]
+    share: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Examples that can be compared.
+
+    Attributes:
+        hashes, starts: as of `Sets`.
+        marks: as of `Marked`, and in addition what belongs to no template.
+        kinds: uint8 per example, of `BRIEF` and `PAIR`.
+        sizes: int64, one row per mark, one column per example.
+    """
+
+    hashes: Hashes
+    starts: Offsets
+    marks: npt.NDArray[np.uint8]
+    kinds: npt.NDArray[np.uint8]
+    sizes: Offsets
+
+    @classmethod
+    def of(cls, marked: Marked, common: npt.NDArray[np.bool_], kinds: npt.NDArray[np.uint8]) -> Compared:
+        """Examples with the sets `marked`, whose shingles belong to a template where `common` says so."""
+        whole, asked = marked.marks & WHOLE, marked.marks & PROMPT
+        rare = np.where(common, np.uint8(0), whole * _RARE | (asked >> 1) * _RARE_PROMPT)
+        marks = marked.marks | rare
+        sizes = np.array([marked.sets.counted((marks & mark) != 0) for mark in _COUNTED])
+        return cls(marked.sets.hashes, marked.sets.starts, marks, kinds, sizes.reshape(len(_COUNTED), len(kinds)))
+
+    def compare(self, first: Pairs, other: Pairs, jaccard: float = JACCARD) -> Verdicts:
+        """Compare examples first[i] and other[i].
+
+        Args:
+            jaccard: the index from which on texts are nearly the same.
+        """
+        parts = portions(self.starts[first + 1] - self.starts[first] + self.starts[other + 1] - self.starts[other])
+        found = [self._compare(first[part], other[part], jaccard) for part in parts]
+        return Verdicts(
+            np.concatenate([np.empty(0, bool), *(part.same for part in found)]),
+            np.concatenate([np.empty(0, bool), *(part.asked for part in found)]),
+            np.concatenate([np.empty(0, np.float32), *(part.share for part in found)]),
         )
+
+    def _compare(self, first: Pairs, other: Pairs, jaccard: float) -> Verdicts:
+        both = self._shared(first, other)
+        either = self.sizes[:, first] + self.sizes[:, other] - both
+        alike = both >= jaccard * either
+        whole, prompt, answer, rare, rare_prompt = range(len(_COUNTED))
+
+        def told_by(what: int, rare: int) -> npt.NDArray[np.bool_]:
+            by_rare = np.where(
+                either[rare] > 0, both[rare] >= RARE_JACCARD * either[rare], both[what] == either[what]
+            )
+            told: npt.NDArray[np.bool_] = alike[what] & (either[what] > 0) & by_rare
+            return told
+
+        kinds = self.kinds[first], self.kinds[other]
+        changed = ((kinds[0] | kinds[1]) & BRIEF != 0) & (either[prompt] - both[prompt] > BRIEF_CHANGES)
+        same = told_by(whole, rare) & alike[prompt] & alike[answer] & ~changed
+        same &= (kinds[0] & PAIR) == (kinds[1] & PAIR)
+        share = (both[whole] / np.maximum(either[whole], 1)).astype(np.float32)
+        return Verdicts(same, told_by(prompt, rare_prompt), share)
+
+    def _shared(self, first: Pairs, other: Pairs) -> Offsets:
+        """How many shingles of each mark both examples of a pair have."""
+        mine, mine_at = self._keyed(first)
+        theirs, theirs_at = self._keyed(other)
+        at = np.searchsorted(theirs, mine)
+        inside = at < len(theirs)
+        inside[inside] = theirs[at[inside]] == mine[inside]
+        pair = (mine[inside] >> np.uint64(HASH_BITS)).astype(np.int64)
+        marks = self.marks[mine_at[inside]] & self.marks[theirs_at[at[inside]]]
+        return np.array([np.bincount(pair[(marks & mark) != 0], minlength=len(first)) for mark in _COUNTED])
+
+    def _keyed(self, texts: Pairs) -> tuple[npt.NDArray[np.uint64], Offsets]:
+        """The shingles of `texts`, each with its pair above the hash: one sorted array; and where they stand."""
+        sizes = self.starts[texts + 1] - self.starts[texts]
+        ends = np.cumsum(sizes)
+        pair = np.repeat(np.arange(len(texts)), sizes)
+        at = np.arange(int(ends[-1]) if len(ends) else 0) - (ends - sizes)[pair] + self.starts[texts][pair]
+        return (pair.astype(np.uint64) << np.uint64(HASH_BITS)) | self.hashes[at], at
+
+
+def portions(sizes: Offsets) -> list[slice]:
+    """Pairs with so many shingles each, in portions of at most `PAIRS_AT_ONCE` and `SHINGLES_AT_ONCE`."""
+    found, start, ends = [], 0, np.cumsum(sizes)
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        end = int(np.searchsorted(ends, before + SHINGLES_AT_ONCE, side="right"))
+        end = min(max(end, start + 1), start + PAIRS_AT_ONCE)
+        found.append(slice(start, end))
+        start = end
     return found
-
-
-def overlaps(
-    sets: Sets, common: npt.NDArray[np.bool_], first: Pairs, other: Pairs
-) -> tuple[Pairs, Pairs, Pairs, Pairs]:
-    """Sizes of intersection and union per pair, of the whole sets and without templates."""
-    mine, mine_common = _keyed(sets, common, first)
-    theirs, theirs_common = _keyed(sets, common, other)
-    at = np.searchsorted(theirs, mine)
-    shared = np.zeros(len(mine), bool)
-    inside = at < len(theirs)
-    shared[inside] = theirs[at[inside]] == mine[inside]
-    count = len(first)
-    pair = (mine >> np.uint64(HASH_BITS)).astype(np.int64)
-    both = np.bincount(pair[shared], minlength=count)
-    rare_both = np.bincount(pair[shared & ~mine_common], minlength=count)
-    either = sets.sizes[first] + sets.sizes[other] - both
-    rare = np.bincount(pair[~mine_common], minlength=count) + np.bincount(
-        (theirs[~theirs_common] >> np.uint64(HASH_BITS)).astype(np.int64), minlength=count
-    )
-    return both, either, rare_both, rare - rare_both
-
-
-def _keyed(
-    sets: Sets, common: npt.NDArray[np.bool_], texts: Pairs
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """The shingles of `texts`, each with the text's position above the hash: one sorted array for all pairs."""
-    sizes = sets.sizes[texts]
-    ends = np.cumsum(sizes)
-    pair = np.repeat(np.arange(len(texts)), sizes)
-    at = np.arange(int(ends[-1]) if len(ends) else 0) - (ends - sizes)[pair] + sets.starts[texts][pair]
-    return (pair.astype(np.uint64) << np.uint64(HASH_BITS)) | sets.hashes[at], common[at]
-
-
-def confirm_parts(
-    wholes: Sets,
-    common: npt.NDArray[np.bool_],
-    prompts: Sets,
-    answers: Sets,
-    brief: npt.NDArray[np.bool_],
-    first: Pairs,
-    other: Pairs,
-) -> npt.NDArray[np.bool_]:
-    """Which pairs of examples are near-duplicates: as a whole, in what is asked, and in what is answered.
-
-    Two questions about one long passage are alike as a whole; so prompts and answers are compared for themselves too.
-    A brief answer ("yes", "Paris") says little about whether the question was the same: then the prompts may differ
-    by no more than `BRIEF_CHANGES` shingles, one changed word.
-
-    Args:
-        brief: per text, whether its answer is brief.
-    """
-    same = confirm(wholes, common, first, other)
-    at = np.flatnonzero(same)
-    first, other = first[at], other[at]
-    asked = overlap(prompts, first, other)
-    answered = overlap(answers, first, other)
-    alike = (asked[0] >= JACCARD * asked[1]) & (answered[0] >= JACCARD * answered[1])
-    told_apart = (brief[first] | brief[other]) & (asked[1] - asked[0] > BRIEF_CHANGES)
-    same[at] = alike & ~told_apart
-    return same
-
-
-def overlap(sets: Sets, first: Pairs, other: Pairs) -> tuple[Pairs, Pairs]:
-    """Sizes of intersection and union per pair."""
-    both, either, _, _ = overlaps(sets, np.zeros(len(sets.hashes), bool), first, other)
-    return both, either

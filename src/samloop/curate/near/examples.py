@@ -6,25 +6,19 @@ only, since a correction is meant to give both a pair and a plain answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
-from samloop.curate.near.compare import Pairs, confirm, confirm_parts
-from samloop.curate.near.shingles import SHORT_WORDS, Sets
-from samloop.curate.near.sketch import NOTHING, sketch
+from samloop.curate.near.compare import BRIEF, JACCARD, PAIR, Compared, Pairs, Verdicts
+from samloop.curate.near.shingles import PROMPT, SHORT_WORDS, WHOLE, Marked, join, shingle_all
+from samloop.curate.near.sketch import example_keys
 from samloop.curate.near.templates import Frequencies
-from samloop.curate.near.texts import shingle_all
-from samloop.example import Example
-
-Keys = npt.NDArray[np.uint64]
-
-PAIR_SALT: Final = np.uint64(0x5851F42D4C957F2D)
-PROMPT_SALT: Final = np.uint64(0x14057B7EF767814F)
-"""Keep the keys of preference pairs, and of prompts, apart from those of plain examples."""
+from samloop.example import Example, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,59 +26,60 @@ class Cut:
     """A batch of examples cut into shingles.
 
     Attributes:
-        wholes, prompts, answers: a set per example each.
-        brief: bool per example: the answer has fewer than `SHORT_WORDS` words.
-        pairs: bool per example: it is a preference pair.
+        marked: a set per example, of the shingles of the whole and of its parts.
+        kinds: uint8 per example, of `BRIEF` (the answer has fewer than `SHORT_WORDS` words) and `PAIR`.
     """
 
-    wholes: Sets
-    prompts: Sets
-    answers: Sets
-    brief: npt.NDArray[np.bool_]
-    pairs: npt.NDArray[np.bool_]
+    marked: Marked
+    kinds: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, examples: Sequence[Example]) -> Cut:
+    def of(cls, examples: Sequence[Example], threads: int = 1) -> Cut:
         """The shingles of `examples`."""
-        asked = [prompt_of(example) for example in examples]
-        answered = [answer_of(example) for example in examples]
-        return cls(
-            shingle_all([f"{prompt}\n{answer}" for prompt, answer in zip(asked, answered, strict=True)]),
-            shingle_all(asked),
-            shingle_all(answered),
-            np.array([len(answer.split(None, SHORT_WORDS)) < SHORT_WORDS for answer in answered], bool),
-            np.array([example.format == "dpo" for example in examples], bool),
-        )
+        asked = [_asked(e.context, e.conversation_history, e.input_text) for e in examples]
+        answered = [_answered(e.output_text, e.rejected_output) for e in examples]
+        return cls._of(asked, answered, (e.format for e in examples), threads)
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Cut:
+        """The same of what curation makes of examples, whose earlier turns are JSON text."""
+        turns = (row["conversation_history"] for row in rows)
+        told = (() if text == "[]" else orjson.loads(text) for text in turns)
+        asked = [_asked(row["context"], turns, row["input_text"]) for row, turns in zip(rows, told, strict=True)]
+        answered = [_answered(row["output_text"], row["rejected_output"]) for row in rows]
+        return cls._of(asked, answered, (row["format"] for row in rows), 1)
+
+    @classmethod
+    def _of(cls, asked: Sequence[str], answered: Sequence[str], formats: Iterable[str], threads: int) -> Cut:
+        brief = [len(answer.split(None, SHORT_WORDS)) < SHORT_WORDS for answer in answered]
+        pairs = [format == "dpo" for format in formats]
+        kinds = np.array(brief, np.uint8) * BRIEF | np.array(pairs, np.uint8) * PAIR
+        return cls(shingle_all(asked, answered, threads), kinds)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def followed_by(self, other: Cut) -> Cut:
+        """These examples and, after them, others."""
+        return Cut(join([self.marked, other.marked]), np.concatenate((self.kinds, other.kinds)))
 
     def keys(self, frequencies: Frequencies) -> npt.NDArray[np.uint64]:
         """Band keys of wholes, then of prompts: uint64, one row per example."""
-        wholes = sketch(frequencies.stripped(self.wholes))
-        prompts = sketch(frequencies.stripped(self.prompts))
-        wholes[self.pairs] = _salted(wholes[self.pairs], PAIR_SALT)
-        return np.concatenate((wholes, _salted(prompts, PROMPT_SALT)), axis=1)
+        wholes, prompts = (frequencies.stripped(self.marked.part(mark)) for mark in (WHOLE, PROMPT))
+        return example_keys(wholes, prompts, (self.kinds & PAIR) != 0)
 
-    def same(self, frequencies: Frequencies, first: Pairs, other: Pairs) -> npt.NDArray[np.bool_]:
-        """Which pairs of examples are near-duplicates, one of which may go."""
-        common = frequencies.common(self.wholes)
-        found = confirm_parts(self.wholes, common, self.prompts, self.answers, self.brief, first, other)
-        found &= self.pairs[first] == self.pairs[other]
-        return found
-
-    def same_prompt(self, frequencies: Frequencies, first: Pairs, other: Pairs) -> npt.NDArray[np.bool_]:
-        """Which pairs ask nearly the same, whatever they answer: they belong on one side of a split."""
-        return confirm(self.prompts, frequencies.common(self.prompts), first, other)
+    def compare(self, frequencies: Frequencies, first: Pairs, other: Pairs, jaccard: float = JACCARD) -> Verdicts:
+        """Compare examples first[i] and other[i]."""
+        common = frequencies.common(self.marked.sets)
+        return Compared.of(self.marked, common, self.kinds).compare(first, other, jaccard)
 
 
-def _salted(keys: Keys, salt: np.uint64) -> Keys:
-    return np.where(keys == NOTHING, keys, keys ^ salt)
-
-
-def prompt_of(example: Example) -> str:
+def _asked(context: str | None, turns: Iterable[Message], question: str) -> str:
     """What is asked: context, earlier turns and the question."""
-    turns = [turn["content"] for turn in example.conversation_history if turn["role"] != "system"]
-    return "\n".join(part for part in (example.context, *turns, example.input_text) if part)
+    told = (turn["content"] for turn in turns if turn["role"] != "system")
+    return "\n".join(part for part in (context, *told, question) if part)
 
 
-def answer_of(example: Example) -> str:
+def _answered(answer: str, rejected: str | None) -> str:
     """What is answered; of a preference pair both answers."""
-    return f"{example.output_text}\n{example.rejected_output}" if example.rejected_output else example.output_text
+    return f"{answer}\n{rejected}" if rejected else answer

@@ -24,7 +24,7 @@ from samloop.curate.near.sketch import NOTHING
 from samloop.curate.near.templates import Frequencies, slots_for
 from samloop.files import private_folder, storing, whole_folder, write_json
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when shingles or sketches change, so that an older index is built again and not compared with."""
 
 MAX_SEGMENTS: Final = 8

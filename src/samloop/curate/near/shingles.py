@@ -1,14 +1,16 @@
 """Texts as sets of shingles: three words in a row each, or three characters where a text is short or unsegmented.
 
-A shingle is a 48-bit hash. Words are runs of letters, digits and underscores (anything beyond ASCII counts as a
-letter), lower-cased, so that spacing, punctuation and case do not matter. A whole block of texts is cut and hashed
-by a few array operations, never by a loop over words.
+A shingle is a 32-bit hash: of two texts with a thousand shingles each, one in four thousand pairs shares one by
+chance. Words are runs of letters, digits and underscores (anything beyond ASCII counts as a letter), lower-cased, so
+that spacing, punctuation and case do not matter. A whole block of texts is cut and hashed by a few array operations,
+never by a loop over words; question, answer and both together are cut in one go.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-Hashes = npt.NDArray[np.uint64]
+Units = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint32]
+Marks = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 
 WORDS: Final = 3
@@ -32,9 +36,13 @@ BLOCK_CHARACTERS: Final = 2**20
 """Texts are cut in blocks of about this many characters, so that the arrays of a block fit the processor's cache."""
 
 BLOCK_TEXTS: Final = 2**16
-"""A position in its block and 48 bits of hash share one 64-bit number, so that one sort makes all sets of a block."""
+"""Text, hash and marks of a shingle share one 64-bit number, so that one sort makes all sets of a block."""
 
-HASH_BITS: Final = 48
+WHOLE, PROMPT, ANSWER = np.uint8(1), np.uint8(2), np.uint8(4)
+"""Marks of a shingle: it is one of the whole text, of what is asked, of what is answered; one may be of several."""
+
+HASH_BITS: Final = 32
+_MARK_BITS: Final = np.uint64(3)
 _HASH_MASK: Final = np.uint64(2**HASH_BITS - 1)
 
 # Chinese, Japanese, Thai, Lao, Burmese, Khmer: written without blanks between words.
@@ -57,7 +65,7 @@ class Sets:
     """One sorted set of shingles per text, one after the other.
 
     Attributes:
-        hashes: uint64, all sets; 48 bits are used.
+        hashes: uint32, all sets.
         starts: int64, one entry more than texts: text i owns ``hashes[starts[i]:starts[i + 1]]``.
     """
 
@@ -78,52 +86,91 @@ class Sets:
 
     def only(self, keep: npt.NDArray[np.bool_]) -> Sets:
         """The same texts with some of the shingles; `keep` has one entry per hash."""
-        before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))
-        return Sets(self.hashes[keep], before[self.starts])
+        return Sets(self.hashes[keep], self.counted(keep, cumulated=True))
+
+    def counted(self, keep: npt.NDArray[np.bool_], *, cumulated: bool = False) -> Offsets:
+        """How many of each text's shingles `keep` says, int64; `cumulated`: how many before each text."""
+        before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))[self.starts]
+        return before if cumulated else np.diff(before)
 
 
-def join(parts: Sequence[Sets]) -> Sets:
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Sets of shingles, each shingle with marks of what it is one of (`WHOLE`, `PROMPT`, `ANSWER`).
+
+    Attributes:
+        marks: uint8 per hash.
+    """
+
+    sets: Sets
+    marks: Marks
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    def part(self, mark: np.uint8) -> Sets:
+        """The shingles with one mark."""
+        return self.sets.only((self.marks & mark) != 0)
+
+
+def join(parts: Sequence[Marked]) -> Marked:
     """The sets of several blocks, in order."""
-    hashes = np.concatenate([part.hashes for part in parts]) if parts else np.empty(0, np.uint64)
-    sizes = np.concatenate([part.sizes for part in parts]) if parts else np.empty(0, np.int64)
-    return Sets(hashes, np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))))
+    hashes = np.concatenate([part.sets.hashes for part in parts]) if parts else np.empty(0, np.uint32)
+    sizes = np.concatenate([part.sets.sizes for part in parts]) if parts else np.empty(0, np.int64)
+    marks = np.concatenate([part.marks for part in parts]) if parts else np.empty(0, np.uint8)
+    return Marked(Sets(hashes, np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))), marks)
 
 
-def blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """`texts` in portions of about `BLOCK_CHARACTERS`; one larger text is a portion of its own."""
+def blocks(sizes: Sequence[int]) -> Iterator[slice]:
+    """Texts of so many characters in portions of about `BLOCK_CHARACTERS`; a larger text is a portion of its own."""
     start, characters = 0, 0
-    for at, text in enumerate(texts):
-        if at > start and (characters + len(text) > BLOCK_CHARACTERS or at - start == BLOCK_TEXTS):
-            yield texts[start:at]
+    for at, size in enumerate(sizes):
+        if at > start and (characters + size > BLOCK_CHARACTERS or at - start == BLOCK_TEXTS):
+            yield slice(start, at)
             start, characters = at, 0
-        characters += len(text)
-    if start < len(texts):
-        yield texts[start:]
+        characters += size
+    if start < len(sizes):
+        yield slice(start, len(sizes))
 
 
-def shingle(texts: Sequence[str]) -> Sets:
-    """The sets of shingles of `texts`, which should be one block (see `blocks`)."""
-    lowered = [text.lower() for text in texts]
-    units, owners = _units(lowered)
-    counts = np.bincount(owners, minlength=len(lowered))
-    few = np.flatnonzero(counts < SHORT_WORDS)
-    single = sorted({*few.tolist(), *(i for i, text in enumerate(lowered) if _is_unsegmented(text))})
-    if single:
-        by_character = np.zeros(len(lowered), bool)
-        by_character[single] = True
-        keep = ~by_character[owners]
-        more = _characters([lowered[i] for i in single])
-        units = np.concatenate((units[keep], more[0]))
-        owners = np.concatenate((owners[keep], np.asarray(single, np.int64)[more[1]]))
-    return _sets(units, owners, len(lowered))
+def shingle_all(asked: Sequence[str], answered: Sequence[str], threads: int = 1) -> Marked:
+    """The sets of any number of examples; about as many bytes as the texts have characters."""
+    sizes = [len(question) + len(answer) for question, answer in zip(asked, answered, strict=True)]
+    parts = [(asked[part], answered[part]) for part in blocks(sizes)]
+    if threads == 1 or len(parts) == 1:
+        return join([shingle(*part) for part in parts])
+    with ThreadPoolExecutor(threads) as pool:
+        return join(list(pool.map(lambda part: shingle(*part), parts)))
 
 
-def _is_unsegmented(text: str) -> bool:
-    return not text.isascii() and len(_UNSEGMENTED.findall(text)) > UNSEGMENTED_SHARE * len(text)
+def shingle(asked: Sequence[str], answered: Sequence[str]) -> Marked:
+    """The sets of examples, which should be one block (see `blocks`).
+
+    Args:
+        asked, answered: the two parts of each; the whole is both, with a line end between them. A plain text is an
+            example whose answer is empty.
+    """
+    count = len(asked)
+    lowered = [""] * (2 * count)
+    lowered[::2], lowered[1::2] = [text.lower() for text in asked], [text.lower() for text in answered]
+    units, words = _units(lowered)
+    foreign = np.array([0 if text.isascii() else len(_UNSEGMENTED.findall(text)) for text in lowered])
+    lengths = np.array([len(text) for text in lowered])
+    by_word = (words >= SHORT_WORDS) & (foreign <= UNSEGMENTED_SHARE * lengths)
+    pairs = (words.reshape(-1, 2), foreign.reshape(-1, 2), lengths.reshape(-1, 2))
+    in_all, foreign_in_all, length = (each.sum(axis=1) for each in pairs)
+    whole_by_word = (in_all >= SHORT_WORDS) & (foreign_in_all <= UNSEGMENTED_SHARE * length)
+    keyed = [_by_words(units, words, by_word, whole_by_word)]
+    for mark, some in ((PROMPT, np.flatnonzero(~by_word[::2])), (ANSWER, np.flatnonzero(~by_word[1::2]))):
+        texts = lowered[::2] if mark == PROMPT else lowered[1::2]
+        keyed.append(_by_characters([texts[at] for at in some.tolist()], some, mark))
+    some = np.flatnonzero(~whole_by_word)
+    keyed.append(_by_characters([f"{lowered[2 * at]}\n{lowered[2 * at + 1]}" for at in some.tolist()], some, WHOLE))
+    return _sets(np.concatenate(keyed), count)
 
 
-def _units(texts: Sequence[str]) -> tuple[Hashes, Offsets]:
-    """The hash of every word, in order, and which text it belongs to."""
+def _units(texts: Sequence[str]) -> tuple[Units, Offsets]:
+    """The hash of every word, in order, and how many words each text has."""
     encoded = [text.encode("utf-8", "replace") for text in texts]
     # A line end before the first text, and eight bytes after the last, since words are read eight bytes at a time.
     data = b"\n" + b"\n".join(encoded) + b"\n" * 9
@@ -132,11 +179,12 @@ def _units(texts: Sequence[str]) -> tuple[Hashes, Offsets]:
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     begins, ends = edges[::2], edges[1::2]
     ends_of_texts = np.cumsum([len(text) + 1 for text in encoded])
-    owners = np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(begins, ends_of_texts), prepend=0))
-    return _hash_words(data, buffer, begins, ends - begins), owners
+    return _hash_words(data, buffer, begins, ends - begins), np.diff(
+        np.searchsorted(begins, ends_of_texts), prepend=0
+    )
 
 
-def _hash_words(data: bytes, buffer: npt.NDArray[np.uint8], begins: Offsets, lengths: Offsets) -> Hashes:
+def _hash_words(data: bytes, buffer: npt.NDArray[np.uint8], begins: Offsets, lengths: Offsets) -> Units:
     chunks: Any = np.lib.stride_tricks.as_strided(buffer[:8].view("<u8"), (len(buffer) - 7,), (1,), writeable=False)
     hashes = _mix((chunks[begins] & _MASKS[np.minimum(lengths, 8)]) + lengths.astype(np.uint64) * _M3)
     for done in range(8, _LONG_WORD, 8):
@@ -151,38 +199,75 @@ def _hash_words(data: bytes, buffer: npt.NDArray[np.uint8], begins: Offsets, len
     return hashes
 
 
-def _characters(texts: Sequence[str]) -> tuple[Hashes, Offsets]:
-    """The hash of every character that is no white space, in order, and which text it belongs to."""
+def _by_words(
+    units: Units, words: Offsets, by_word: npt.NDArray[np.bool_], whole_by_word: npt.NDArray[np.bool_]
+) -> Units:
+    """Keys of the shingles of words: those of each part, and those of the whole, that are cut so.
+
+    Args:
+        words: how many words each text has; the parts of one example follow one another.
+    """
+    owner = np.repeat(np.arange(len(words)), words)
+    ends = np.cumsum(words)
+    here = np.arange(len(units))
+    in_part = ends[owner] - here >= WORDS
+    in_whole = ends[owner | 1] - here >= WORDS
+    marks = np.where(in_part & by_word[owner], PROMPT << (owner & 1).astype(np.uint8), np.uint8(0))
+    marks |= (in_whole & whole_by_word[owner >> 1]).view(np.uint8) * WHOLE
+    chosen = np.flatnonzero(marks)
+    return _key((owner >> 1)[chosen], _rolled(units)[chosen], marks[chosen])
+
+
+def _by_characters(texts: Sequence[str], examples: Offsets, mark: np.uint8) -> Units:
+    """Keys of the shingles of characters that are no white space; a text of fewer has one shingle of them all."""
     bare = ["".join(_WORDS.findall(text)) or "".join(text.split()) for text in texts]
     codes = np.frombuffer("".join(bare).encode("utf-32-le", "replace"), "<u4").astype(np.uint64)
-    return _mix(codes * _M2 + _M1), np.repeat(np.arange(len(bare)), [len(text) for text in bare])
+    sizes = np.array([len(text) for text in bare], np.int64)
+    owner = np.repeat(np.arange(len(bare)), sizes)
+    ends = np.cumsum(sizes)
+    left = ends[owner] - np.arange(len(codes)) if len(codes) else np.empty(0, np.int64)
+    units = _mix(codes * _M2 + _M1)
+    padded = np.where(left > np.arange(WORDS)[:, None], [_shifted(units, by) for by in range(WORDS)], np.uint64(0))
+    chosen = (left >= WORDS) | ((sizes[owner] < WORDS) & (left == sizes[owner]))
+    hashes = _combined(*padded)[chosen]
+    return _key(examples[owner[chosen]], hashes, np.full(len(hashes), mark, np.uint8))
 
 
-def _sets(units: Hashes, owners: Offsets, count: int) -> Sets:
-    """Sorted sets of the hashes of `WORDS` units in a row; a text with fewer units has one shingle of them all."""
-    sizes = np.bincount(owners, minlength=count)
-    order = np.argsort(owners, kind="stable") if len(owners) and (np.diff(owners) < 0).any() else slice(None)
-    units, owners = units[order], owners[order]
-    rolled = _mix(units * _M1)
-    pair = np.append(units[1:], np.uint64(0))
-    third = np.append(units[2:], np.zeros(min(2, len(units)), np.uint64))
-    ends = np.cumsum(sizes)[owners] if len(owners) else np.empty(0, np.int64)
-    left = ends - np.arange(len(units))
-    pair = np.where(left > 1, pair, np.uint64(0))
-    third = np.where(left > 2, third, np.uint64(0))
-    hashes = _mix(rolled + pair * _M2 + (third ^ (third >> np.uint64(29))) * _M3)
-    whole = (left >= WORDS) | ((sizes[owners] < WORDS) & (left == sizes[owners]))
-    keyed = (owners[whole].astype(np.uint64) << np.uint64(HASH_BITS)) | (hashes[whole] >> np.uint64(64 - HASH_BITS))
+def _rolled(units: Units) -> Units:
+    """The hash of each unit and the two after it."""
+    return _combined(*(_shifted(units, by) for by in range(WORDS)))
+
+
+def _shifted(units: Units, by: int) -> Units:
+    return np.concatenate((units[by:], np.zeros(min(by, len(units)), np.uint64)))
+
+
+def _combined(one: Units, two: Units, three: Units) -> Units:
+    return _mix(_mix(one * _M1) + two * _M2 + (three ^ (three >> np.uint64(29))) * _M3)
+
+
+def _key(examples: Offsets, hashes: Units, marks: Marks) -> Units:
+    """Example, upper half of the hash, and marks in one number."""
+    key = (examples.astype(np.uint64) << np.uint64(HASH_BITS)) | (hashes >> np.uint64(64 - HASH_BITS))
+    return (key << _MARK_BITS) | marks
+
+
+def _sets(keyed: Units, count: int) -> Marked:
+    """Keys sorted, equal shingles of a text as one with the marks of all."""
     keyed.sort()
+    shingles = keyed >> _MARK_BITS
+    heads = (
+        np.flatnonzero(np.concatenate(([True], shingles[1:] != shingles[:-1]))) if len(keyed) else np.empty(0, int)
+    )
+    marks = (keyed & np.uint64(7)).astype(np.uint8)
     if len(keyed):
-        keyed = keyed[np.concatenate(([True], keyed[1:] != keyed[:-1]))]
-    starts = np.searchsorted(keyed, np.arange(count + 1, dtype=np.uint64) << np.uint64(HASH_BITS))
-    if count == BLOCK_TEXTS:  # the shift of the last bound has no room in 64 bits
-        starts[-1] = len(keyed)
-    return Sets(keyed & _HASH_MASK, starts.astype(np.int64))
+        marks = np.bitwise_or.reduceat(marks, heads)
+    shingles = shingles[heads]
+    starts = np.searchsorted(shingles, np.arange(count + 1, dtype=np.uint64) << np.uint64(HASH_BITS))
+    return Marked(Sets((shingles & _HASH_MASK).astype(np.uint32), starts.astype(np.int64)), marks)
 
 
-def _mix(values: Hashes) -> Hashes:
+def _mix(values: Units) -> Units:
     """A bijection of 64-bit numbers after which every bit depends on every other (half a round of splitmix64)."""
     values = values * _M2
     values ^= values >> np.uint64(31)

@@ -29,6 +29,8 @@ _FACTORS: Final = _DRAWN[0] | np.uint32(1)
 _SHIFTS: Final = _DRAWN[1]
 _WEIGHTS: Final = np.random.Generator(np.random.PCG64(6)).integers(0, 2**63, (4, BANDS), np.uint64) * np.uint64(2) + 1
 
+_PAIR_SALT: Final = np.uint64(0x5851F42D4C957F2D)
+
 _AT_ONCE: Final = 2**16
 """Shingles sketched at once: hash, product and minimum stay in the second-level cache."""
 
@@ -38,7 +40,7 @@ def sketch(sets: Sets, threads: int = 1) -> npt.NDArray[np.uint64]:
     lowest = np.full((_PERMUTATIONS, len(sets)), 2**32 - 1, np.uint32)
     filled = np.flatnonzero(sets.sizes)
     bounds = sets.starts[filled]
-    hashes = (sets.hashes ^ (sets.hashes >> np.uint64(24))).astype(np.uint32)
+    hashes = sets.hashes
     portions = _portions(bounds, len(hashes))
 
     def fill(portion: tuple[int, int]) -> None:
@@ -89,24 +91,20 @@ def _keys(lowest: npt.NDArray[np.uint32], filled: npt.NDArray[np.bool_]) -> npt.
     return keys
 
 
-def candidates(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Star edges: each text with the first text that shares one of its keys; int64 arrays (first, other).
+def example_keys(wholes: Sets, prompts: Sets, pairs: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Band keys of wholes, then of prompts: one row per example. Keys of prompts are odd, those of wholes even.
 
-    A star holds a group together as well as all its pairs would, with as many edges as texts.
+    Args:
+        pairs: which examples are preference pairs: their wholes share keys with those of preference pairs only.
     """
-    flat = keys.ravel()
-    texts = np.repeat(np.arange(len(keys)), keys.shape[1])
-    order = np.argsort(flat, kind="stable")
-    flat, texts = flat[order], texts[order]
-    same = np.flatnonzero((flat[1:] == flat[:-1]) & (flat[1:] != NOTHING)) + 1
-    if not len(same):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    fresh = np.ones(len(flat), bool)
-    fresh[1:] = flat[1:] != flat[:-1]
-    heads = np.maximum.accumulate(np.where(fresh, np.arange(len(flat)), 0))[same]
-    edges = np.unique(texts[heads] * np.int64(len(keys)) + texts[same])
-    first, other = np.divmod(edges, len(keys))
-    return first[first != other], other[first != other]
+    keys = np.concatenate((sketch(wholes), sketch(prompts)), axis=1)
+    empty = keys == NOTHING
+    keys[:, :BANDS] ^= np.where(pairs, _PAIR_SALT, np.uint64(0))[:, None]
+    keys[:, :BANDS] &= ~np.uint64(1)
+    keys[:, BANDS:] |= np.uint64(1)
+    keys[keys == NOTHING] -= np.uint64(2)
+    keys[empty] = NOTHING
+    return keys
 
 
 def components(count: int, first: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

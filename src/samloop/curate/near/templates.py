@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from samloop.curate.near.shingles import Hashes, Sets
+from samloop.curate.near.shingles import Sets
 
 TEMPLATE_TEXTS: Final = 40
 """A shingle in more texts than this is a template's. See benchmarks/curation/near_quality.py for the sweep."""
@@ -30,34 +30,36 @@ class Frequencies:
     """In how many texts each shingle occurs, up to 255, in a table of counters that shingles share by hash.
 
     A count is never too low; two shingles in one counter make it too high, which only strips one more of them.
+
+    Args:
+        table: a power of two of counters.
+        above: shingles in more texts than this belong to a template.
     """
 
     def __init__(self, table: npt.NDArray[np.uint8], above: int = TEMPLATE_TEXTS) -> None:
         self.table = table
         self.above = above
-        self._mask = np.uint64(len(table) - 1)
+        self._mask = np.uint32(len(table) - 1)
 
     def add(self, sets: Sets) -> None:
         """Count the texts of `sets`."""
-        slots = (sets.hashes & self._mask).astype(np.int64)
+        slots = sets.hashes & self._mask
         if len(slots) * 4 > len(self.table):
             counts = np.bincount(slots, minlength=len(self.table))
             np.minimum(counts + self.table, 255, out=self.table, casting="unsafe")
         else:
-            at, counts = np.unique(slots, return_counts=True)
-            self.table[at] = np.minimum(self.table[at].astype(np.int64) + counts, 255).astype(np.uint8)
+            slots.sort()
+            heads = np.flatnonzero(np.concatenate(([True], slots[1:] != slots[:-1]))) if len(slots) else slots
+            counts, at = np.diff(np.append(heads, len(slots))), slots[heads]
+            self.table[at] = np.minimum(self.table[at] + counts, 255).astype(np.uint8)
 
     def common(self, sets: Sets) -> npt.NDArray[np.bool_]:
         """Whether each shingle of `sets` belongs to a template."""
-        return self.table[(sets.hashes & self._mask).astype(np.int64)] > self.above
+        above: npt.NDArray[np.bool_] = self.table[sets.hashes & self._mask] > self.above
+        return above
 
     def stripped(self, sets: Sets) -> Sets:
         """`sets` without templates; a text that is nothing but template keeps all it has."""
         keep = ~self.common(sets)
-        left = np.add.reduceat(np.append(keep, False).astype(np.int64), np.minimum(sets.starts[:-1], len(keep)))
-        bare = (left == 0) | (sets.sizes == 0)
-        return sets.only(keep | np.repeat(bare, sets.sizes)) if len(sets) else sets
-
-    def rare(self, hashes: Hashes) -> Hashes:
-        """The shingles among `hashes` that belong to no template."""
-        return hashes[self.table[(hashes & self._mask).astype(np.int64)] <= self.above]
+        bare = sets.counted(keep) == 0
+        return sets.only(keep | np.repeat(bare, sets.sizes)) if bare.any() or not keep.all() else sets

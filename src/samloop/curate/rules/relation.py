@@ -11,18 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samloop.curate.measure import characters, equals, finding, head, matches
+from samloop.curate.measure import beyond_ascii, characters, equals, finding, matches
 from samloop.curate.preference import OPPOSITE
-from samloop.curate.words import keys, words
+from samloop.curate.words import Words, keys, repeats, words_of
 from samloop.example import content_hash
 from samloop.protocols import Finding, rule
 
 LETTERS: Final = 4
 """Letters of a word that count. Of 4, 5 and 6, four gave the fewest false alarms and the best separation."""
 
-FIRST_CHARACTERS: Final = 400
-MOST_CHARACTERS: Final = 4000
-"""Question and answer are compared by so many characters first, and by so many where that is not enough."""
+FIRST_BYTES: Final = 400
+MOST_BYTES: Final = 4000
+"""Question and answer are compared by so many bytes first, and by so many where that is not enough."""
+
+MOSTLY_ASCII: Final = 0.2
+"""Bytes beyond one per character; above it, the beginnings of words tell little."""
 
 ENOUGH_WORDS: Final = 20
 """Beyond so many words a text need not share more: a long answer to a long question stays on its topic freely."""
@@ -49,7 +52,6 @@ _PERSONAL: Final = (
 )
 _LISTED: Final = r"(?:(?:^|\s)(?:[0-9]{1,2}[.):]|[-*•]) ?[^\n]*){3}"
 _FOUR_LINES: Final = r"(?:\n[^\n]*){3}"
-_BREAK: Final = pa.scalar("\n", pa.large_string())
 
 
 def _slot(found: np.ndarray) -> np.ndarray:
@@ -57,6 +59,7 @@ def _slot(found: np.ndarray) -> np.ndarray:
     return np.asarray((found * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48))
 
 
+_LETTERS: Final = np.uint64((1 << 8 * LETTERS) - 1)
 _IS_COMMON: Final = np.zeros(65_536, dtype=bool)
 _IS_COMMON[_slot(_COMMON)] = True
 
@@ -69,7 +72,7 @@ def loosely_related(batch: pa.RecordBatch, *, share: float = 0.15, asked: int = 
     have in common, over those of the shorter of both (20 at most).
 
     The question is all that came before: turns, context, system prompt. Words are compared by their first four
-    letters, without function words; where the first 400 characters of both have enough in common, the rest is not
+    letters, without function words; where the first 400 bytes of both have enough in common, the rest is not
     read. Questions under `asked` and answers under `answered` content words are left alone, as are translations,
     questions about the assistant ("Who built you?") and texts that are mostly not in ASCII letters, whose words
     cannot be told by their beginnings.
@@ -115,17 +118,14 @@ def prompt_mismatch(batch: pa.RecordBatch, *, answered: int = 12, taken_up: int 
     stray = np.zeros(batch.num_rows)
     if not len(pairs):
         return finding(stray > 0, stray)
-    part = batch.take(pa.array(pairs))
-    prompt = _distinct(_asked(part, MOST_CHARACTERS))
-    chosen, rejected = (
-        _distinct(pc.fill_null(head(part.column(name), MOST_CHARACTERS), ""))
-        for name in ("output_text", "rejected_output")
-    )
+    part, every = batch.take(pa.array(pairs)), np.ones(len(pairs), dtype=bool)
+    prompt = _asked(part, MOST_BYTES, every)
+    chosen, rejected = (_said(part, name, MOST_BYTES, every) for name in ("output_text", "rejected_output"))
     n = len(pairs)
     size_chosen, size_rejected = _per_row(chosen, n), _per_row(rejected, n)
     fits_chosen, fits_rejected = _in_common(prompt, chosen, n), _in_common(prompt, rejected, n)
     able = (np.minimum(size_chosen, size_rejected) >= answered) & (_in_common(chosen, rejected, n) == 0)
-    able &= _comparable(part)
+    able &= _comparable(part, every)
     found = np.where(able & (fits_rejected == 0) & (fits_chosen >= taken_up), size_rejected, 0)
     found = np.where(able & (fits_chosen == 0) & (fits_rejected >= taken_up), size_chosen, found)
     stray[pairs] = found
@@ -186,47 +186,48 @@ def _shared(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _compare(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n = batch.num_rows
-    output = batch.column("output_text")
-    question, answer = _distinct(_asked(batch, FIRST_CHARACTERS)), _distinct(head(output, FIRST_CHARACTERS))
+    n, every = batch.num_rows, np.ones(batch.num_rows, dtype=bool)
+    question, answer = _asked(batch, FIRST_BYTES, every), _said(batch, "output_text", FIRST_BYTES, every)
     common, asked, answered = _in_common(question, answer, n), _per_row(question, n), _per_row(answer, n)
     room = np.minimum(np.minimum(asked, answered), ENOUGH_WORDS)
-    again = np.flatnonzero((common == 0) | (common * 5 < room))
-    if len(again):
-        part = batch.take(pa.array(again))
-        question, answer = (
-            _distinct(_asked(part, MOST_CHARACTERS)),
-            _distinct(head(part.column("output_text"), MOST_CHARACTERS)),
-        )
-        fits, m = _comparable(part), len(again)
-        asked[again], answered[again] = _per_row(question, m) * fits, _per_row(answer, m) * fits
-        common[again] = _in_common(question, answer, m)
+    again = (common == 0) | (common * 5 < room)
+    if again.any():
+        question, answer = _asked(batch, MOST_BYTES, again), _said(batch, "output_text", MOST_BYTES, again)
+        fits = _comparable(batch, again)[again]
+        asked[again], answered[again] = _per_row(question, n)[again] * fits, _per_row(answer, n)[again] * fits
+        common[again] = _in_common(question, answer, n)[again]
     return common, asked, answered
 
 
-def _asked(batch: pa.RecordBatch, most: int) -> pa.Array:
-    """All that stands before the answer as one text: the input's head, then context, system prompt and turns."""
+def _asked(batch: pa.RecordBatch, most: int, among: np.ndarray) -> np.ndarray:
+    """The content words of all that stands before the answer: input, context, system prompt and turns."""
     parts = [
-        pc.fill_null(head(batch.column(name), most), "")
-        for name in _ASKED
-        if batch.column(name).null_count < batch.num_rows
+        _content(words_of(batch, name), most, among) for name in _ASKED if batch.column(name).null_count < len(among)
     ]
-    history = batch.column("conversation_history")
-    contents = history.flatten().field("content")
-    if len(contents):
-        offsets = history.offsets.cast(pa.int64())
-        turns = pa.LargeListArray.from_arrays(pc.subtract(offsets, offsets[0]), head(contents, most))
-        parts.append(pc.binary_join(turns, _BREAK))
-    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, _BREAK)
+    sizes = np.diff(np.asarray(batch.column("conversation_history").offsets))
+    if sizes.any():
+        owner = np.repeat(np.arange(len(among)), sizes)
+        parts.append(_content(words_of(batch, "conversation_history"), most, among[owner], owner))
+    return _distinct(np.concatenate(parts))
 
 
-def _distinct(column: pa.Array) -> np.ndarray:
-    """The content words of each text, each once: row and key in one number, sorted."""
-    row, found = words(column, LETTERS)
-    told = (found > 255) & ~_IS_COMMON[_slot(found)]  # single letters tell nothing
-    whole = row[told].astype(np.uint64) << np.uint64(32) | found[told]
-    whole.sort()
-    return np.asarray(whole[np.append(True, whole[1:] != whole[:-1])]) if len(whole) else whole
+def _said(batch: pa.RecordBatch, name: str, most: int, among: np.ndarray) -> np.ndarray:
+    return _distinct(_content(words_of(batch, name), most, among))
+
+
+def _content(found: Words, most: int, among: np.ndarray, owner: np.ndarray | None = None) -> np.ndarray:
+    """The content words in the first `most` bytes of the texts `among`: example and key in one number."""
+    near = found.at < most
+    if not among.all():
+        near &= among[found.row]
+    row, keys = found.row[near], found.key[near] & _LETTERS
+    telling = (keys > 255) & ~_IS_COMMON[_slot(keys)]  # single letters tell nothing
+    row, keys = row[telling], keys[telling]
+    return np.asarray((row if owner is None else owner[row]).astype(np.uint64) << np.uint64(32) | keys)
+
+
+def _distinct(found: np.ndarray) -> np.ndarray:
+    return np.asarray(found[~repeats(found)])
 
 
 def _per_row(found: np.ndarray, n: int) -> np.ndarray:
@@ -235,16 +236,13 @@ def _per_row(found: np.ndarray, n: int) -> np.ndarray:
 
 def _in_common(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
     both = np.concatenate([one, other])
-    both.sort()
-    return _per_row(both[:-1][both[1:] == both[:-1]], n)
+    return _per_row(both[repeats(both)], n)
 
 
-def _comparable(batch: pa.RecordBatch) -> np.ndarray:
+def _comparable(batch: pa.RecordBatch, among: np.ndarray) -> np.ndarray:
     """Where words can be compared: both texts mostly ASCII; neither a translation nor the assistant is asked for."""
-    fits = ~matches(batch.column("input_text"), _OTHER_LANGUAGE) & ~matches(batch.column("input_text"), _PERSONAL)
+    asked = batch.column("input_text")
+    fits = among & ~matches(asked, _OTHER_LANGUAGE, among) & ~matches(asked, _PERSONAL, among)
     for name in ("input_text", "output_text"):
-        column = batch.column(name)
-        length = np.asarray(pc.utf8_length(column).to_numpy(zero_copy_only=False))
-        extra = np.asarray(pc.binary_length(column).to_numpy(zero_copy_only=False)) - length
-        fits &= extra * 5 <= length
+        fits &= beyond_ascii(batch.column(name)) <= MOSTLY_ASCII
     return np.asarray(fits)

@@ -23,23 +23,22 @@ SPILL_ROWS: Final = 2**18
 _SPILLED: Final = np.dtype([("high", "<u8"), ("low", "<u8"), ("at", "<u8")])
 
 
-def kept(
-    units: Sequence[Path], spill: Path, partition_rows: int = PARTITION_ROWS
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each unit's folder with a boolean per row: whether it stays.
+def first_of_each(units: Sequence[Path], spill: Path, partition_rows: int = PARTITION_ROWS) -> np.ndarray:
+    """A boolean per row of all units: whether no earlier row has the same content.
 
     Args:
         units: the units' folders, in input order.
         spill: an empty folder for what memory does not hold.
     """
-    counts = [(folder / ROWS_FILE).stat().st_size // ROWS.itemsize for folder in units]
-    stays = np.ones(sum(counts), dtype=bool)
+    stays = np.ones(int(begins_of(units)[-1]), dtype=bool)
     _drop_repeats(units, stays, spill, partition_rows)
-    # Near-duplicates over the whole input come in here: another call that sets places of `stays` to False.
-    begin = 0
-    for folder, count in zip(units, counts, strict=True):
-        yield folder, stays[begin : begin + count]
-        begin += count
+    return stays
+
+
+def begins_of(units: Sequence[Path]) -> np.ndarray:
+    """The number of each unit's first row among all, and of all rows; int64."""
+    counts = [(folder / ROWS_FILE).stat().st_size // ROWS.itemsize for folder in units]
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
 
 
 def _drop_repeats(units: Sequence[Path], stays: np.ndarray, spill: Path, partition_rows: int) -> None:

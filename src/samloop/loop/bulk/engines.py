@@ -1,4 +1,4 @@
-"""Who judges the units: this process, processes beside it, or the workers of a Ray cluster. The unit is the same."""
+"""Who does the work: this process, processes beside it, or the workers of a Ray cluster. The work is the same."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from urllib.parse import urlsplit
 
 from samloop.errors import MissingExtraError, SamloopError, UsageError
 from samloop.loop.bulk.processes import Processes
-from samloop.loop.bulk.unit import Settings, Unit, judge
-
-Run = Callable[[Iterable[Unit]], Iterator[Unit]]
-"""Judges units, and gives each back when its folder is whole, in any order."""
+from samloop.loop.bulk.unit import Settings
+from samloop.loop.bulk.work import Run, W, Work
 
 SMALL_BYTES: Final = 2**22
 """Up to so much input, this process is done before others would have started."""
@@ -45,7 +43,7 @@ def check(engine: str) -> None:
 def engine_of(
     engine: str, settings: Settings, folder: Path, *, workers: int, size: int
 ) -> AbstractContextManager[Run]:
-    """What judges units into `folder`, as a context.
+    """What does work on the units in `folder`, as a context.
 
     Args:
         engine: ``local``, ``ray://local`` (a cluster of this machine, for as long as the run) or ``ray://HOST:PORT``.
@@ -66,10 +64,10 @@ def engine_of(
 
 @contextmanager
 def _here(settings: Settings, folder: Path) -> Iterator[Run]:
-    def run(units: Iterable[Unit]) -> Iterator[Unit]:
-        for unit in units:
-            judge(unit, settings, folder)
-            yield unit
+    def run(works: Iterable[W]) -> Iterator[W]:
+        for work in works:
+            work.do(settings, folder)
+            yield work
 
     yield run
 
@@ -92,13 +90,13 @@ def _on_ray(address: str, settings: Settings, folder: Path, workers: int) -> Ite
         stack.callback(ray.shutdown)
         cores = int(ray.cluster_resources().get("CPU", 1))
         limit = workers or 2 * cores
-        task = ray.remote(num_cpus=1, max_retries=2)(judge_quietly)
+        task = ray.remote(num_cpus=1, max_retries=2)(do_quietly)
         shared = ray.put(settings)
 
-        def run(units: Iterable[Unit]) -> Iterator[Unit]:
-            under_way: dict[Any, Unit] = {}
-            for unit in units:
-                under_way[task.remote(unit, shared, str(folder))] = unit
+        def run(works: Iterable[W]) -> Iterator[W]:
+            under_way: dict[Any, W] = {}
+            for work in works:
+                under_way[task.remote(work, shared, str(folder))] = work
                 if len(under_way) >= limit:
                     yield _next(ray, under_way)
             while under_way:
@@ -107,15 +105,15 @@ def _on_ray(address: str, settings: Settings, folder: Path, workers: int) -> Ite
         yield run
 
 
-def judge_quietly(unit: Unit, settings: Settings, folder: str) -> None:
-    """`judge` on one core, in a process whose cores others use as well."""
+def do_quietly(work: Work, settings: Settings, folder: str) -> None:
+    """Do `work` on one core, in a process whose cores others use as well."""
     import pyarrow as pa
 
     pa.set_cpu_count(1)
-    judge(unit, settings, Path(folder))
+    work.do(settings, Path(folder))
 
 
-def _next(ray: Any, under_way: dict[Any, Unit]) -> Unit:
+def _next(ray: Any, under_way: dict[Any, W]) -> W:
     (done,), _ = ray.wait(list(under_way), num_returns=1)
     try:
         ray.get(done)

@@ -1,6 +1,6 @@
-"""Processes beside this one that judge whole units: each reads, judges and writes on its own.
+"""Processes beside this one that work on whole units: each reads, judges and writes on its own.
 
-A worker is a fresh Python. Units come in at its standard input as pickles, and what became of each goes out at its
+A worker is a fresh Python. Work comes in at its standard input as pickles, and what became of each goes out at its
 standard output; both ends are this program, over pipes nobody else holds. It ends when its input ends, so that it
 never outlives its parent for longer than the unit at hand. Examples never travel between processes: judged beside
 but read and written here, they would cost this process more than judging them costs the others.
@@ -22,13 +22,14 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final
 
 from samloop.errors import SamloopError
-from samloop.loop.bulk.unit import Settings, Unit, judge
+from samloop.loop.bulk.unit import Settings
+from samloop.loop.bulk.work import W
 
 _MODULE: Final = "samloop.loop.bulk.processes"
 
 
 class Processes:
-    """`count` processes that judge units into `folder`. Use it as a context, so that they are gone at its end."""
+    """`count` processes that work on the units in `folder`. Use it as a context, so that they are gone at its end."""
 
     def __init__(self, settings: Settings, folder: Path, count: int) -> None:
         self._count = count
@@ -39,15 +40,15 @@ class Processes:
             self._idle.put(process)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="samloop-bulk")
 
-    def run(self, units: Iterable[Unit]) -> Iterator[Unit]:
-        """Have `units` judged; each comes out when it is whole.
+    def run(self, works: Iterable[W]) -> Iterator[W]:
+        """Have `works` done; each comes out when it is.
 
         Raises:
-            SamloopError: a unit cannot be judged, or a process died.
+            SamloopError: it cannot be done, or a process died.
         """
-        under_way: set[Future[Unit]] = set()
-        for unit in units:
-            under_way.add(self._threads.submit(self._judge, unit))
+        under_way: set[Future[W]] = set()
+        for work in works:
+            under_way.add(self._threads.submit(self._do, work))
             if len(under_way) > self._count:  # one more than can be worked on, so that nobody waits for the next
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -55,10 +56,10 @@ class Processes:
             done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
 
-    def _judge(self, unit: Unit) -> Unit:
+    def _do(self, work: W) -> W:
         process = self._idle.get()
         try:
-            _send(process.stdin, unit)
+            _send(process.stdin, work)
             answer = pickle.load(process.stdout)  # type: ignore[arg-type]  # noqa: S301  our own process wrote it
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise SamloopError(
@@ -69,7 +70,7 @@ class Processes:
             self._idle.put(process)
         if isinstance(answer, BaseException):
             raise answer
-        return unit
+        return work
 
     def __enter__(self) -> Processes:
         return self
@@ -105,7 +106,7 @@ def _send(pipe: Any, message: Any) -> None:
 
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Judge until no unit comes."""
+    """Work until nothing comes."""
     import pyarrow as pa
 
     pa.set_cpu_count(1)
@@ -113,10 +114,10 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)  # examples hold no cycles; looking for some as often as usual takes 5 %
     while True:
-        unit = pickle.load(questions)  # noqa: S301
+        work = pickle.load(questions)  # noqa: S301
         answer: Any = None
         try:
-            judge(unit, settings, Path(folder))
+            work.do(settings, Path(folder))
         except (SamloopError, OSError) as error:
             answer = error
         _send(answers, answer)

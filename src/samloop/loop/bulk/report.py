@@ -22,6 +22,9 @@ LENGTH_EDGES: Final = 2.0 ** np.arange(0, 25)
 """Bins of characters and of tokens: each twice as wide as the one before."""
 
 ACCEPTED, REVIEW, REJECTED = (STATES.index(state) for state in ("accepted", "review", "rejected"))
+NEAR_DUPLICATE: Final = "near-duplicate"
+"""The reason of a rejection for the sake of another example."""
+
 OUTCOMES: Final = ("accepted", "review", "rejected")
 COLOURS: Final = ("#0072b2", "#e69f00", "#999999")
 """Blue, orange and grey of the Okabe-Ito palette: told apart with any kind of colour vision."""
@@ -44,10 +47,18 @@ class Tally:
         report.rejected += 1
         report.reasons[reject.reason] += 1
 
-    def add(self, folder: Path, stays: np.ndarray) -> None:
-        """Count the unit in `folder`, of whose rows those stay that `stays` says."""
+    def add(self, folder: Path, stays: np.ndarray, near: Sequence[int] = ()) -> None:
+        """Count the unit in `folder`.
+
+        Args:
+            stays: a boolean per row: whether it is no exact duplicate of an earlier one.
+            near: rows that are rejected as near-duplicates.
+        """
         manifest = orjson.loads((folder / MANIFEST_FILE).read_bytes())
-        rows, states = rows_of(folder), len(STATES)
+        rows, states = np.array(rows_of(folder)), len(STATES)
+        if near:
+            rows["state"][near], rows["reason"][near] = REJECTED, len(manifest["reasons"])
+            manifest["reasons"].append(NEAR_DUPLICATE)
         reports = [self._of(location) for location in manifest["locations"]]
         portion = np.asarray(rows["portion"], dtype=np.int64)
         counts = np.bincount(portion[stays] * states + rows["state"][stays], minlength=len(reports) * states)
@@ -182,6 +193,13 @@ def markdown(data: Mapping[str, Any]) -> str:
             f"| {n:,} | {_cell(reason)} |" for reason, n in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
         ]
         lines.append("")
+    if near := data["near_duplicates"]:
+        lines += ["## Near-duplicates", ""]
+        lines += [f"{near['removed']:,} rejected, each for one that is like it and better: rejects.jsonl names both."]
+        lines += [f"{near['clustered']:,} examples belong together with others: see their cluster.", ""]
+        if near["pairs"]:
+            lines += ["| stays | goes | alike |", "|---|---|--:|"]
+            lines += [f"| {_cell(p['kept'])} | {_cell(p['id'])} | {p['alike']:.0%} |" for p in near["pairs"]] + [""]
     if totals["redacted"]:
         lines += ["## Taken out of texts", "", "| times | type |", "|--:|---|"]
         lines += [f"| {n:,} | {name} |" for name, n in totals["redacted"].items()] + [""]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from samloop.example import Example
 from samloop.text.lines import to_line
 
 Format = Literal["parquet", "jsonl"]
+
+_NONE: Final[Mapping[int, str]] = MappingProxyType({})
 
 GROUP_ROWS: Final = 8_192
 GROUP_CHARACTERS: Final = 2**24
@@ -55,9 +58,11 @@ SCHEMA: Final = pa.schema(
         ("weight", pa.float64()),
         ("content_hash", pa.string()),
         ("input_hash", pa.string()),
+        ("cluster", pa.string()),
     ]
 )
-"""The columns of a Parquet shard: the fields of an example; metadata and flags as JSON text."""
+"""The columns of a Parquet shard: the fields of an example, with metadata and flags as JSON text; and its cluster,
+the id of the first of those that belong on one side of a split with it."""
 
 _JSON: Final = ("conversation_history", "metadata", "flags")
 
@@ -110,6 +115,8 @@ def _parquet(path: Path) -> pq.ParquetWriter:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], column: pa.Field) -> pa.Array:
+    if column.name == "cluster":  # known when all units are judged
+        return pa.nulls(len(rows), column.type)
     values = [row[column.name] for row in rows]
     if column.name == "conversation_history":
         values = [[] if text == "[]" else orjson.loads(text) for text in values]
@@ -117,37 +124,70 @@ def _column(rows: Sequence[Mapping[str, Any]], column: pa.Field) -> pa.Array:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    plain = {name: orjson.loads(row[name]) if name in _JSON else row[name] for name in SCHEMA.names}
+    plain = {name: orjson.loads(row[name]) if name in _JSON else row[name] for name in SCHEMA.names[:-1]}
     plain |= {"updated_at": row["updated_at"], "validated": True}
     return orjson.dumps(to_line(Example.from_dict(plain)), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def place(source: Path, target: Path, format: Format, keep: np.ndarray) -> None:
-    """Put the rows of the shard `source` that `keep` says (a boolean per row) into `target`.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Put a shard of a unit, without the rows that go, into the output.
 
-    A shard that keeps all its rows is the same file under another name.
+    Attributes:
+        source, target: paths.
+        keep: a byte per row: 1 if it stays.
+        clusters: the cluster of rows that have one, by their number.
+    """
+
+    source: str
+    target: str
+    keep: bytes
+    clusters: Mapping[int, str]
+
+    def do(self, settings: Any, folder: Path) -> None:  # noqa: ARG002  where the units lie is part of `source`
+        """Put it there."""
+        keep = np.frombuffer(self.keep, np.bool_)
+        place(Path(self.source), Path(self.target), settings.format, keep, self.clusters)
+
+
+def place(source: Path, target: Path, format: Format, keep: np.ndarray, clusters: Mapping[int, str] = _NONE) -> None:
+    """Put the rows of the shard `source` that `keep` says (a boolean per row) into `target`, with their clusters.
+
+    A shard that keeps all its rows as they are is the same file under another name.
     """
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    if keep.all():
+    if keep.all() and not clusters:
         try:
             beside.hardlink_to(source)
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, beside)
     elif format == "parquet":
-        _without(source, beside, keep)
+        _without(source, beside, keep, clusters)
     else:
         with source.open("rb") as lines, beside.open("wb") as out:
-            out.writelines(line for line, stays in zip(lines, keep.tolist(), strict=True) if stays)
+            told = enumerate(zip(lines, keep.tolist(), strict=True))
+            out.writelines(_with(line, clusters.get(at)) for at, (line, stays) in told if stays)
     beside.chmod(0o600)
     with beside.open("rb") as opened:
         os.fsync(opened.fileno())
     beside.replace(target)
 
 
-def _without(source: Path, target: Path, keep: np.ndarray) -> None:
+def _with(line: bytes, cluster: str | None) -> bytes:
+    if cluster is None:
+        return line
+    told = orjson.loads(line)
+    told["metadata"]["cluster"] = cluster
+    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _without(source: Path, target: Path, keep: np.ndarray, clusters: Mapping[int, str]) -> None:
+    names = pa.array([clusters.get(at) for at in range(len(keep))], pa.string())
     at = 0
     with pq.ParquetFile(source) as file, ShardWriter(target, "parquet") as out:
         for batch in file.iter_batches(batch_size=2_048):
             stays = pa.array(keep[at : at + batch.num_rows])
+            table = pa.Table.from_batches([batch]).cast(SCHEMA)
+            table = table.set_column(table.num_columns - 1, "cluster", names.slice(at, batch.num_rows))
             at += batch.num_rows
-            out.add_table(pa.Table.from_batches([batch]).cast(SCHEMA).filter(stays))
+            out.add_table(table.filter(stays))

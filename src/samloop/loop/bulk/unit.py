@@ -22,6 +22,8 @@ import xxhash
 
 import samloop
 from samloop.curate.engine import Curator
+from samloop.curate.near.examples import Cut
+from samloop.curate.near.shingles import WHOLE
 from samloop.example import STATES, Example, to_json
 from samloop.files import whole_folder, write_json
 from samloop.loop.bulk.shards import Format, ShardWriter
@@ -31,7 +33,7 @@ from samloop.sources import portions
 from samloop.sources.portions import Portion
 from samloop.text.tokens import Tokenizer
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised when what a unit leaves behind changes, so that an older one is not taken for whole."""
 
 BATCH_EXAMPLES: Final = 2_048
@@ -50,14 +52,18 @@ ROWS: Final = np.dtype(
         ("score", "<f4"),
         ("reason", "<u2"),
         ("state", "u1"),
+        ("kind", "u1"),
     ]
 )
 """What is noted of each judged example, in order: content hash, portion of the unit, length, score, code of the
-reason (0: none) and place of the state in `STATES`."""
+reason (0: none), place of the state in `STATES`, and kind as near-duplicates tell kinds apart."""
 
 ROWS_FILE: Final = "rows.bin"
 LISTED_FILE: Final = "listed.jsonl"
 MANIFEST_FILE: Final = "manifest.json"
+HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE = "hashes.bin", "marks.bin", "starts.bin", "names.bin"
+"""Of what is not rejected, for near-duplicates: shingles (uint32) and their marks (uint8), where those of each row
+begin (int64, one more than rows), and as JSON lines where each comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,10 @@ class Unit:
         """Bytes of input."""
         return sum(portion.size for portion in self.portions)
 
+    def do(self, settings: Settings, folder: Path) -> None:
+        """`judge` it."""
+        judge(self, settings, folder)
+
 
 def judge(unit: Unit, settings: Settings, folder: Path) -> None:
     """Judge `unit`, and leave what came of it in a folder of its name in `folder`; nothing is done if it is there.
@@ -139,15 +149,22 @@ class _Judging:
     sample: list[tuple[int, int, list[str]]] = field(default_factory=list)
     written: Counter[str] = field(default_factory=Counter)
     count: int = 0
+    shingles: int = 0
+    _begin: int = 0
     _writers: dict[str, ShardWriter] = field(default_factory=dict)
     _rows: BinaryIO = field(init=False)
     _listed: BinaryIO = field(init=False)
+    _near: dict[str, BinaryIO] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.turned_away = [Counter() for _ in self.unit.portions]
         self.redacted = [Counter() for _ in self.unit.portions]
         self._rows = self.stack.enter_context((self.folder / ROWS_FILE).open("wb"))
         self._listed = self.stack.enter_context((self.folder / LISTED_FILE).open("wb"))
+        if self.settings.curate.near.enabled:
+            for name in (HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE):
+                self._near[name] = self.stack.enter_context((self.folder / name).open("wb"))
+            self._near[STARTS_FILE].write(np.zeros(1, np.int64).tobytes())
 
     def run(self) -> None:
         curator = _curator(self.settings.curate.model_dump_json(), to_json(dict(self.settings.items)))
@@ -195,6 +212,7 @@ class _Judging:
         noted["characters"] = np.minimum(lengths, 2**32 - 1)
         noted["score"] = [row["quality_score"] for row in rows]
         noted["state"] = [STATES.index(row["state"]) for row in rows]
+        noted["kind"] = self._shingles(rows) if self._near else 0
         self._rows.write(noted.tobytes())
         self._sample(noted, rows)
         for state in ("accepted", "review"):
@@ -202,6 +220,23 @@ class _Judging:
                 self._writer(state).add(some)
                 self.written[state] += len(some)
         self.count += len(rows)
+
+    def _shingles(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Cut what is not rejected into shingles; the kinds of all rows."""
+        chosen = np.flatnonzero([row["state"] != "rejected" for row in rows])
+        cut = Cut.of_rows([rows[at] for at in chosen.tolist()])
+        sizes, kinds = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.uint8)
+        sizes[chosen], kinds[chosen] = cut.marked.sets.sizes, cut.kinds
+        starts = self._begin + np.cumsum(sizes)
+        self._begin = int(starts[-1])
+        self.shingles += int(np.count_nonzero(cut.marked.marks & WHOLE))
+        self._near[HASHES_FILE].write(cut.marked.sets.hashes.tobytes())
+        self._near[MARKS_FILE].write(cut.marked.marks.tobytes())
+        self._near[STARTS_FILE].write(starts.tobytes())
+        self._near[NAMES_FILE].writelines(
+            orjson.dumps(row["source_id"] or row["id"], option=orjson.OPT_APPEND_NEWLINE) for row in rows
+        )
+        return kinds
 
     def _writer(self, state: str) -> ShardWriter:
         if state not in self._writers:
@@ -236,6 +271,7 @@ class _Judging:
         """What the end of the run needs to know, beside what is noted of each row."""
         return {
             "rows": self.count,
+            "shingles": self.shingles,
             "locations": [portion.location for portion in self.unit.portions],
             "turned_away": _plain(self.turned_away),
             "redacted": _plain(self.redacted),
