@@ -1,7 +1,7 @@
 """The table of what is taken out of text: each kind of value with its shape, its cheap first looks and its check.
 
-Shapes and bulk looks keep to the syntax that RE2 and Python's `re` share, with ASCII classes and bounded repetition in
-front of any required literal, so that both engines agree and none takes more than linear time.
+Shapes and bulk looks keep to the syntax that RE2 and Python's `re` share, with ASCII classes and bounded repetition
+in front of any required literal, so that both engines agree and none takes more than linear time.
 """
 
 from __future__ import annotations
