@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from samloop.errors import StoreError
-from samloop.files import absolute, private_folder, readable
+from samloop.files import absolute, private_folder, readable, storing
+
+KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,43 @@ class Home:
     @property
     def lock(self) -> Path:
         return self.path / "turn.lock"
+
+    @property
+    def key(self) -> Path:
+        return self.path / "identifiers.key"
+
+    def identifier_key(self) -> bytes:
+        """The key under which redacted identifiers are hashed; made when it is first asked for, for its owner alone.
+
+        Raises:
+            StoreError: it cannot be read or written, or is no key.
+        """
+        with storing("the key for redacted identifiers", self.key):
+            if not self.key.exists():
+                self._make_key()
+            key = self.key.read_bytes()
+            if self.key.stat().st_mode & 0o077:
+                self.key.chmod(0o600)
+        if len(key) != KEY_BYTES:
+            raise StoreError(
+                f"expected a key of {KEY_BYTES} bytes in {self.key}, got {len(key)}; bring it back from a backup, or "
+                "remove it, and what was redacted so far can no longer be found by person"
+            )
+        return key
+
+    def _make_key(self) -> None:
+        # Written beside and linked, so that of several at once one wins and all read a whole key.
+        beside = self.key.with_name(f".{self.key.name}.{secrets.token_hex(4)}.{os.getpid()}.part")
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(beside, self.key)
+        except FileExistsError:
+            return
+        finally:
+            beside.unlink(missing_ok=True)
 
     def create(self) -> Home:
         """Make the folder, private to its owner, if it is not there.

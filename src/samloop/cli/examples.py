@@ -92,6 +92,7 @@ def add(
     """Add one example by hand; it passes the same rules as all others."""
     session: Session = ctx.obj
     from samloop.curate.engine import Curator
+    from samloop.loop.identifiers import identifier_key
     from samloop.loop.items import evaluation_items
 
     example = Example(
@@ -103,9 +104,12 @@ def add(
         system_prompt=system,
     )
     with session.context() as context:
-        curated = Curator(context.recipe.curate, items=evaluation_items(context)).curate([example])
+        curator = Curator(
+            context.recipe.curate, items=evaluation_items(context), identifier_key=identifier_key(context)
+        )
+        curated = curator.curate([example])
         row = {**curated.rows[0], **({"domain": domain} if domain else {})}
-        added = context.store.add_batch([row], log=curated.log)
+        added = context.store.add_batch([row], log=curated.log, identifiers=curated.identifiers)
         stored = context.store.get_example(row["id"])
     data = {"added": bool(added.added), "redacted": dict(curated.redacted), "example": stored.to_dict()}
 

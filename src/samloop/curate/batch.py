@@ -65,6 +65,7 @@ class Columns:
     source_id: list[str | None]
     group_key: list[str | None]
     redacted: dict[str, int] = field(default_factory=dict)
+    identifiers: list[tuple[int, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.examples)

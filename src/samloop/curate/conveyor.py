@@ -30,7 +30,7 @@ class Conveyor(Generic[T]):
     context: at its end, what is under way is dropped.
 
     Args:
-        settings, review_sources, items: as for `Curator`.
+        settings, review_sources, items, identifier_key: as for `Curator`.
         workers: processes for a large source, at most one per core; none on a single core.
 
     Raises:
@@ -38,9 +38,15 @@ class Conveyor(Generic[T]):
     """
 
     def __init__(
-        self, settings: Curate, *, review_sources: frozenset[str], workers: int, items: Items | None = None
+        self,
+        settings: Curate,
+        *,
+        review_sources: frozenset[str],
+        workers: int,
+        items: Items | None = None,
+        identifier_key: bytes | None = None,
     ) -> None:
-        self._curator = Curator(settings, review_sources=review_sources, items=items)
+        self._curator = Curator(settings, review_sources=review_sources, items=items, identifier_key=identifier_key)
         self._items = items
         self._count = min(workers, _cores()) if _cores() > 1 else 0
         self._seen = 0
@@ -59,7 +65,7 @@ class Conveyor(Generic[T]):
         if self._workers is None and self._count and self._seen > LARGE:
             curator = self._curator
             self._workers = self._stack.enter_context(
-                Workers(curator.settings, curator.review_sources, self._count, self._items)
+                Workers(curator.settings, curator.review_sources, self._count, self._items, curator.identifier_key)
             )
         if self._workers is None or not self._workers.ready:
             yield self._curator.curate(examples), label

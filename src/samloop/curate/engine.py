@@ -39,11 +39,13 @@ class Curated:
         rows: one per example, in order; keys are the columns of training_examples, JSON columns as text.
         log: one entry per flag or reject of each distinct example: example_id, rule, outcome, measure, reason.
         redacted: how many values of each type were taken out.
+        identifiers: (example_id, digest) of each personal identifier taken out, where a key was given.
     """
 
     rows: list[dict[str, Any]]
     log: list[dict[str, Any]] = field(default_factory=list)
     redacted: dict[str, int] = field(default_factory=dict)
+    identifiers: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Curator:
         settings: the recipe's section ``curate``.
         review_sources: names of sources whose examples a person shall see first.
         items: what evaluation asks, by suite; an example that contains one of them is rejected.
+        identifier_key: the home's key, to keep a hash of each personal identifier that is redacted.
 
     Raises:
         RecipeError: the rubric, a rule, an option or what tells domains is unknown, or a value does not fit.
@@ -76,8 +79,10 @@ class Curator:
         *,
         review_sources: frozenset[str] = frozenset(),
         items: Mapping[str, Sequence[str]] | None = None,
+        identifier_key: bytes | None = None,
     ) -> None:
         self.settings = settings
+        self.identifier_key = identifier_key
         self.review_sources = review_sources
         self.rubric = rubric_named(settings.rubric)
         self.rules = chosen_rules(settings.rules, self.rubric)
@@ -96,7 +101,8 @@ class Curator:
         columns, judged = self._judge(examples)
         state, reason = self._states(columns, judged)
         rows = _rows(columns, judged, state, reason)
-        return Curated(rows, _log(rows, judged), columns.redacted)
+        identifiers = [(rows[i]["id"], digest) for i, digest in columns.identifiers]
+        return Curated(rows, _log(rows, judged), columns.redacted, identifiers)
 
     def explain(self, example: Example) -> list[tuple[str, float]]:
         """The terms of the example's score under this recipe, base first; they sum to the score."""
@@ -111,7 +117,7 @@ class Curator:
     def _judge(self, examples: Sequence[Example]) -> tuple[Columns, _Judged]:
         columns = cleaned(examples, REVIEWING_SOURCES.__contains__)
         if self.redactor is not None:
-            redact(columns, self.redactor)
+            redact(columns, self.redactor, self.identifier_key)
         add_signals(columns)
         batch, n = columns.to_batch(), len(columns)
         findings = {name: _found(c.rule, c.options, batch) for name, c in self.rules.items()}

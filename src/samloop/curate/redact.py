@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from samloop.curate.batch import FEW, Columns
 from samloop.example import to_json
+from samloop.text.identifiers import PERSONAL, identifier_digest
 from samloop.text.patterns import SECRET_FIELD, Placeholders, Redactor
 
 TEXTS: Final = ("system_prompt", "context", "input_text", "output_text", "rejected_output", "preference_reason")
@@ -19,17 +20,23 @@ _BETWEEN = "\n\x1f\n"
 """Stands between the strings of one example's metadata while they are looked at."""
 
 
-def redact(columns: Columns, redactor: Redactor) -> None:
+def redact(columns: Columns, redactor: Redactor, key: bytes | None = None) -> None:
     """Take personal data and secrets out of every text of `columns`, in place; counts go to `columns.redacted`.
 
     One value has one placeholder in all fields of its example.
+
+    Args:
+        key: if given, the keyed hash of each personal identifier goes to `columns.identifiers`, with its row.
     """
     suspects: dict[int, dict[str, int]] = {}
     for name, i, seen in _suspects(columns, redactor):
         fields = suspects.setdefault(i, {})
         fields[name] = fields.get(name, 0) | seen
     for i, fields in sorted(suspects.items()):
-        _redact_row(columns, i, fields, redactor)
+        found = _redact_row(columns, i, fields, redactor)
+        if key is not None:
+            digests = dict.fromkeys(identifier_digest(key, *one) for one in found if one[0] in PERSONAL)
+            columns.identifiers += [(i, digest) for digest in digests]
 
 
 def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, int, int]]:
@@ -75,8 +82,12 @@ def _strings(value: Any, key: str = "") -> list[str]:
     return []
 
 
-def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: Redactor) -> None:
-    """Redact the `fields` of one example, each with the bits of what was seen in it; the others hold nothing."""
+def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: Redactor) -> list[tuple[str, str]]:
+    """Redact the `fields` of one example, each with the bits of what was seen in it; the others hold nothing.
+
+    Returns:
+        type and value of each thing taken out.
+    """
     history, metadata = columns.history[i], columns.metadata[i]
     texts = [*(getattr(columns, name)[i] for name in TEXTS), *(turn["content"] for turn in history)]
     placeholders = Placeholders(t for t in [*texts, columns.metadata_json[i]] if t)
@@ -95,13 +106,17 @@ def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: R
     if "metadata" in fields:
         columns.metadata[i] = _redacted(metadata, "", redactor, placeholders)
         columns.metadata_json[i] = to_json(columns.metadata[i])
+    found = placeholders.values
     # A key that groups examples must come out the same for each of them, whatever else they hold: numbered alone.
     for name in KEYS:
         if name in fields:
             key = getattr(columns, name)[i]
-            getattr(columns, name)[i] = redactor.redact(key, Placeholders([key]), fields[name])
+            alone = Placeholders([key])
+            getattr(columns, name)[i] = redactor.redact(key, alone, fields[name])
+            found += alone.values
     for kind, count in placeholders.counts.items():
         columns.redacted[kind] = columns.redacted.get(kind, 0) + count
+    return found
 
 
 def _redacted(value: Any, key: str, redactor: Redactor, placeholders: Placeholders) -> Any:

@@ -35,7 +35,7 @@ class Unsendable(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class Workers:
-    """Some workers, which judge as `Curator(settings, review_sources=review_sources, items=items)` does.
+    """Some workers, which judge as a `Curator` of the same arguments does.
 
     They start in the background; `curate` may be called as soon as they are `ready`. Use it as a context, so that
     they are gone at its end.
@@ -50,11 +50,12 @@ class Workers:
         review_sources: frozenset[str],
         count: int,
         items: Mapping[str, Sequence[str]] | None = None,
+        identifier_key: bytes | None = None,
     ) -> None:
         self._processes = [_start() for _ in range(count)]
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="samloop-curate")
-        about = _packed((settings, review_sources, items))
+        about = _packed((settings, review_sources, items, identifier_key))
         self._begun = [self._threads.submit(self._begin, process, about) for process in self._processes]
 
     @property
@@ -149,8 +150,8 @@ def _send(pipe: BinaryIO, message: bytes) -> None:
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer until no question comes: first the settings, then batches of examples."""
-    settings, review_sources, items = pickle.load(questions)  # noqa: S301  the parent wrote it
-    curator = Curator(settings, review_sources=review_sources, items=items)
+    settings, review_sources, items, key = pickle.load(questions)  # noqa: S301  the parent wrote it
+    curator = Curator(settings, review_sources=review_sources, items=items, identifier_key=key)
     # What is loaded now stays, and a batch is dropped whole: looking for cycles once per batch is enough.
     gc.freeze()
     gc.disable()

@@ -23,6 +23,7 @@ from samloop.example import Example
 from samloop.files import absolute, readable, storing
 from samloop.loop.context import Context
 from samloop.loop.contradictions import settle
+from samloop.loop.identifiers import identifier_key
 from samloop.loop.items import evaluation_items
 from samloop.loop.reading import known_options, reading, source_of
 from samloop.protocols import Mark, Reject, Source
@@ -164,7 +165,11 @@ class _Intake:
         try:
             items = evaluation_items(self.context)
             with Conveyor[Mark | None](
-                recipe.curate, review_sources=review, workers=recipe.collect.workers, items=items
+                recipe.curate,
+                review_sources=review,
+                workers=recipe.collect.workers,
+                items=items,
+                identifier_key=identifier_key(self.context),
             ) as conveyor:
                 for examples, mark in self._batches(since):
                     for curated, its_mark in conveyor.put(examples, mark):
@@ -210,6 +215,7 @@ class _Intake:
         added = self.context.store.add_batch(
             curated.rows,
             log=log,
+            identifiers=curated.identifiers,
             mark=(self.settings.kind, self.report.location, mark.value) if mark else None,
         )
         self._count(curated.rows, added.inserted)

@@ -15,7 +15,13 @@ from samloop.example import Example, to_json
 from samloop.store.database import chunks, current_revision, next_revision
 from samloop.store.noun import Noun
 from samloop.store.rows import check_row, from_example
-from samloop.store.tables import EXAMPLE_COLUMNS, source_state, training_examples, validation_log
+from samloop.store.tables import (
+    EXAMPLE_COLUMNS,
+    redacted_identifiers,
+    source_state,
+    training_examples,
+    validation_log,
+)
 
 ADD_AT_ONCE: Final = 1024
 """Examples per transaction of `add_examples`."""
@@ -57,6 +63,7 @@ class Ingest(Noun):
         rows: Sequence[Mapping[str, Any]],
         *,
         log: Sequence[Mapping[str, Any]] = (),
+        identifiers: Sequence[tuple[str, str]] = (),
         mark: tuple[str, str, Mapping[str, Any]] | None = None,
     ) -> Added:
         """Add the rows whose id is not stored yet, their log and the watermark: all of it or nothing.
@@ -66,6 +73,8 @@ class Ingest(Noun):
                 `flags` as JSON text. The first of several rows with one id counts.
             log: rows of validation_log (example_id, rule, outcome, measure, reason); those of duplicates are
                 left out, so that reading a source again doubles nothing.
+            identifiers: (example_id, digest) of each personal identifier that was redacted from a row; those of
+                duplicates count, since the same redacted text may have been about somebody else.
             mark: (kind, location, value) of the source that has been read up to here.
 
         Raises:
@@ -89,6 +98,7 @@ class Ingest(Noun):
                 revision = next_revision(connection)
                 _insert(connection, [rows[at] for at in first.values()], now, revision)
                 _write_log(connection, [entry for entry in log if entry["example_id"] in first], now)
+            _write_identifiers(connection, identifiers)
             if mark is not None:
                 _set_watermark(connection, mark[0], mark[1], mark[2], now)
         inserted = [False] * len(rows)
@@ -122,6 +132,18 @@ class Ingest(Noun):
                 flush()
         flush()
         return Added(tuple(inserted), tuple(new_ids))
+
+    def redacted_from(self, digests: Iterable[str]) -> list[str]:
+        """Ids of the stored examples that an identifier with one of these keyed hashes was redacted from, sorted.
+
+        The hashes come from `samloop.text.identifiers`, with the key of this home.
+        """
+        c, found = redacted_identifiers.c, set[str]()
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(set(digests))):
+                ids = select(c.example_id).join(training_examples, training_examples.c.id == c.example_id)
+                found.update(connection.execute(ids.where(c.digest.in_(chunk))).scalars())
+        return sorted(found)
 
     def watermark(self, kind: str, location: str) -> dict[str, Any] | None:
         """How far `location` has been read as a source of that kind; None: never."""
@@ -177,6 +199,16 @@ def _write_log(connection: Connection, log: Sequence[Mapping[str, Any]], now: fl
             for entry in log
         ]
         connection.execute(insert(validation_log), entries)
+
+
+def _write_identifiers(connection: Connection, identifiers: Sequence[tuple[str, str]]) -> None:
+    c, fresh = redacted_identifiers.c, dict.fromkeys(identifiers)
+    for chunk in chunks(sorted({example_id for example_id, _ in fresh})):
+        for known in connection.execute(select(c.example_id, c.digest).where(c.example_id.in_(chunk))):
+            fresh.pop((known.example_id, known.digest), None)
+    if fresh:
+        rows = [{"example_id": example_id, "digest": digest} for example_id, digest in fresh]
+        connection.execute(insert(redacted_identifiers), rows)
 
 
 def _set_watermark(connection: Connection, kind: str, location: str, value: Mapping[str, Any], now: float) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-SCHEMA: Final = "0002"
+SCHEMA: Final = "0003"
 """The newest migration. Migrations are numbered, so that a larger number means a newer samloop."""
 
 metadata = MetaData(
@@ -120,6 +120,16 @@ near_pairs = _numbered(
     Column("part", String, nullable=False),
     UniqueConstraint("example_id", "match_id"),
     Index(None, "match_id"),
+)
+
+redacted_identifiers = Table(
+    "redacted_identifiers",
+    metadata,
+    # A table of its own and not the metadata of examples: it is asked by hash, and must not go out with exports and
+    # datasets. An example has the hashes of everybody whose text became the same one when it was redacted.
+    Column("digest", String, primary_key=True),
+    Column("example_id", String, primary_key=True),
+    Index(None, "example_id"),
 )
 
 export_history = _numbered(
