@@ -45,6 +45,7 @@ from samloop.recipe import Curate
 from samloop.text.template import encode_chat, messages_of
 from samloop.text.tokens import Tokenizer
 from samloop.train import driver
+from samloop.train.base import Base
 from samloop.train.batches import read_examples
 from samloop.train.job import TrainJob
 from samloop.train.torch_backend import TorchBackend
@@ -200,7 +201,7 @@ def measured(held: dict[str, list[Example]], folder: Path, adapter: Path | None)
 
 def digest(taken: Sequence[Item], held: dict[str, list[Example]], seed: int) -> str:
     """What a run's outcome depends on, as a name."""
-    hasher = hashlib.sha256(to_json({**job(Path(), seed).to_dict()}).encode())
+    hasher = hashlib.sha256(to_json(job(Path(), seed).to_dict() | {"base": Base.open(BASE).fingerprint}).encode())
     for one in [item.example for item in taken] + [e for some in held.values() for e in some]:
         hasher.update(to_json(messages_of(one)).encode())
     return hasher.hexdigest()[:16]
