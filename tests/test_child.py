@@ -48,6 +48,23 @@ with (folder / "metrics.jsonl").open("a") as out:
     assert orjson.loads((tmp_path / "run" / "job.json").read_bytes()) == {"kind": "train"}
 
 
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_that_wait_soon_sleep_unless_the_user_has_a_say(tmp_path, fake_worker, monkeypatch, given, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    fake_worker(
+        """
+import os
+(folder / "result.json").write_text(json.dumps({"spins": os.environ.get("GOMP_SPINCOUNT")}))
+"""
+    )
+    assert run_job(tmp_path / "run", {}) == {"spins": spins}
+
+
 def test_metrics_of_an_earlier_try_are_not_told_again(tmp_path, fake_worker):
     fake_worker("""(folder / "result.json").write_text("{}")""")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')

@@ -73,8 +73,19 @@ def run_job(folder: Path, job: Mapping[str, Any], on_metric: Callable[[dict[str,
     return _result(folder, process.returncode)
 
 
+SPINS: Final = "1000"
+"""How long an idle thread of OpenMP spins before it sleeps (its default is some 300,000 turns).
+
+Threads that spin take the core from the one they wait for as soon as another program wants it too. Measured on two
+cores with the pocket model, tokens/s: alone 9,100 by default, 9,000 with 1,000 turns, 7,000 without any; beside a busy
+program 840, 5,100 and 5,400.
+"""
+
+
 def _environment(job: Mapping[str, Any]) -> dict[str, str]:
     variables = dict(os.environ, PYTHONUNBUFFERED="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & variables.keys():
+        variables["GOMP_SPINCOUNT"] = SPINS
     if job.get("backend") == "mlx" and sys.platform == "linux":
         # MLX compiles kernels into a predictable path under TMPDIR; without compilation it writes none.
         variables["MLX_DISABLE_COMPILE"] = "1"
