@@ -62,7 +62,7 @@ import os
 (folder / "result.json").write_text(json.dumps({"spins": os.environ.get("GOMP_SPINCOUNT")}))
 """
     )
-    assert run_job(tmp_path / "run", {}) == {"spins": spins}
+    assert run_job(tmp_path / "run", {}, print) == {"spins": spins}
 
 
 def test_metrics_of_an_earlier_try_are_not_told_again(tmp_path, fake_worker):
