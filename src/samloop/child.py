@@ -77,8 +77,8 @@ SPINS: Final = "1000"
 """How long an idle thread of OpenMP spins before it sleeps (its default is some 300,000 turns).
 
 Threads that spin take the core from the one they wait for as soon as another program wants it too. Measured on two
-cores with the pocket model, tokens/s: alone 9,100 by default, 9,000 with 1,000 turns, 7,000 without any; beside a busy
-program 840, 5,100 and 5,400.
+cores with the pocket model, tokens/s: alone 9,100 by default, 9,000 with 1,000 turns, 7,000 without any; beside a
+busy program 840, 5,100 and 5,400.
 """
 
 
