@@ -114,7 +114,10 @@ def main() -> None:
         "index bytes/example",
         "peak MB",
     )
-    rows = [measure(size, options.rounds) for size in options.sizes]
+    rows = []
+    for size in options.sizes:
+        rows.append(measure(size, options.rounds))
+        print(rows[-1], file=sys.stderr, flush=True)
     load = os.getloadavg()[1]
     text = "\n".join([machine("samloop", "numpy"), f"load over five minutes {load:.1f}", "", table([head, *rows])])
     print(text)

@@ -61,6 +61,17 @@ def test_merged_segments_find_the_same(index: Index, tmp_path: Path):
     assert opened.seen(["t0", "t50", "none"]).tolist() == [True, True, False]
 
 
+def test_building_leaves_no_segments_behind(tmp_path: Path):
+    with Index.build(tmp_path / "near", Near(), 1000, 10) as index:
+        for start in range(4 * MAX_SEGMENTS):
+            add(index, start * 4, 4)
+            index.merge()
+        assert len(list(index.folder.glob("segment-*"))) == MAX_SEGMENTS
+    opened = Index.open(tmp_path / "near", Near())
+    assert opened is not None
+    assert len(opened) == 16 * MAX_SEGMENTS
+
+
 def test_what_was_not_saved_is_not_there(index: Index, tmp_path: Path):
     add(index, 0, 3)
     index.save()

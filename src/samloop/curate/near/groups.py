@@ -139,19 +139,23 @@ class Groups:
                 return at.astype(np.int64)
             at = above
 
-    def clusters(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Those that stay and belong together with others that stay; and beside each the first of its cluster."""
+    def clusters(self) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+        """Those that stay and belong together with others that stay; and beside each the first of its cluster.
+
+        Call it last: who is better is forgotten, so that there is room for the answer.
+        """
+        self.rank = self.rank[:0]
         while (self._parent[self._parent] != self._parent).any():
             self._parent = self._parent[self._parent]
         first = np.full(len(self._parent), len(self._parent), self._parent.dtype)
         several = np.zeros(len(self._parent), bool)
         # From the end on, so that the first of each cluster is written last.
-        staying = np.flatnonzero(~self._gone)[::-1]
+        staying = np.flatnonzero(~self._gone)[::-1].astype(self._parent.dtype)
         roots = self._parent[staying]
         first[roots] = staying
         several[roots[first[roots] != staying]] = True
         members = staying[several[roots]][::-1]
-        return members, first[self._parent[members]].astype(np.int64)
+        return members, first[self._parent[members]]
 
     def settled(self) -> Found:
         """Who goes and for whom. Call it once, when all keys were looked through."""

@@ -222,6 +222,7 @@ class Index:
 
     def merge(self) -> None:
         """Bring the number of segments down to `MAX_SEGMENTS`."""
+        building = not (self.folder / "manifest.json").exists()
         while len(self._segments) > MAX_SEGMENTS:
             sizes = [len(segment.ids) for segment in self._segments]
             at = min(range(len(sizes) - 1), key=lambda i: sizes[i] + sizes[i + 1])
@@ -232,6 +233,9 @@ class Index:
             known = np.sort(np.concatenate((one.known, two.known)))
             del self._segments[at : at + 2]
             self._write(keys[order], rows, np.concatenate((one.ids, two.ids)), known, at)
+            if building:  # else what was saved last still names them
+                for segment in (one, two):
+                    shutil.rmtree(self.folder / segment.name, ignore_errors=True)
 
     def _write(self, *arrays_and_place: Any) -> None:
         *arrays, place = arrays_and_place
