@@ -34,7 +34,7 @@ from samloop.curate.batch import SCHEMA
 from samloop.curate.learned import belonging, ending
 from samloop.curate.learned.weights import FILE, quantised
 from samloop.curate.measure import head, question_text
-from samloop.curate.words import words
+from samloop.curate.words import slot, words
 
 MOST_OF_A_SOURCE, DIMENSIONS, HIDDEN, LETTER_DIMENSIONS = 12_000, 16, 16, 6
 ENDING_HIDDEN = 32
@@ -56,7 +56,7 @@ def bags(batch: pa.RecordBatch) -> tuple[list[list[int]], list[list[int]]]:
     found = []
     for (row, key), beginning, whole in zip(belonging.words_read(batch), beginnings, (question, answer), strict=True):
         marks, _ = belonging._shape(beginning, whole)
-        at = belonging.place(key, belonging.PLACES_BITS) + belonging.MARKS
+        at = slot(key, belonging.PLACES_BITS) + belonging.MARKS
         split = np.searchsorted(row, np.arange(1, batch.num_rows))
         parts = (part.tolist() for part in np.split(at, split))
         found.append([[*m, *w] for m, w in zip(marks.tolist(), parts, strict=True)])
@@ -107,7 +107,7 @@ def rarity_of(found: dict[str, list[Pair]]) -> np.ndarray:
         found_words = words(column)
         whole = found_words.row.astype(np.uint64) << np.uint64(32) | found_words.key & belonging.STEM
         distinct = np.unique(whole)
-        np.add.at(counted, belonging.place(distinct & belonging.STEM, belonging.RARITY_BITS), 1)
+        np.add.at(counted, slot(distinct & belonging.STEM, belonging.RARITY_BITS), 1)
         texts += len(column)
     return np.clip(np.log(texts / (counted + 1)), 0, 12).astype(np.float32)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from samloop.curate.measure import TEXTS, finding
-from samloop.curate.words import Words, ngrams, words, words_of
+from samloop.curate.words import Words, ngrams, slot, words, words_of
 from samloop.protocols import Finding, Rule, rule
 
 NGRAM: Final = 8
@@ -25,7 +25,6 @@ SHARE: Final = 0.5
 
 REASON: Final = "contains an evaluation item"
 
-_PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _TABLE_SPARE: Final = 5
 """Each n-gram has 2⁵ places of a table and more, so that few of other texts meet one; small enough for a cache."""
 
@@ -72,7 +71,7 @@ class Decontaminator:
         self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._sizes)])
         self._bits = max(len(grams).bit_length() + _TABLE_SPARE, 8)
         self._table = np.zeros(1 << self._bits, dtype=bool)
-        self._table[_slot(grams, self._bits)] = True
+        self._table[slot(grams, self._bits)] = True
         short = np.flatnonzero((self._sizes > 0) & (self._sizes < NGRAM))
         self._short = {own.key[self._starts[i] : self._starts[i + 1]].tobytes(): int(i) for i in short}
 
@@ -107,7 +106,7 @@ class Decontaminator:
     def _hits(self, found: Words, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The example and the place in the index of each n-gram of a column that is some item's."""
         at, grams = ngrams(found.row, found.key, NGRAM)
-        seen = np.flatnonzero(self._table[_slot(grams, self._bits)])
+        seen = np.flatnonzero(self._table[slot(grams, self._bits)])
         at, grams = at[seen], grams[seen]
         first = np.searchsorted(self._grams, grams)
         real = first < len(self._grams)
@@ -139,7 +138,3 @@ class Decontaminator:
             item = self._short.get(asked.key[bounds[i] : bounds[i + 1]].tobytes())
             if item is not None and sources[i] != self._owners[item]:
                 share[i], which[i] = 1.0, item
-
-
-def _slot(grams: np.ndarray, bits: int) -> np.ndarray:
-    return (grams * _PRIME) >> np.uint64(64 - bits)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +19,28 @@ BY_PROGRAM = ("git_commits", "code_patterns")
 ASKED = ("input_text", "context", "system_prompt")
 _BREAK = pa.scalar("\n", pa.large_string())
 TEXTS = ("input_text", "output_text", "system_prompt", "context", "rejected_output")
+
+
+T = TypeVar("T")
+
+
+def once_per_batch(make: Callable[[pa.RecordBatch], T]) -> Callable[[pa.RecordBatch], T]:
+    """`make`, keeping what it made of the last batch while that lives: several rules ask for the same in turn."""
+    kept: list[tuple[weakref.ref[pa.RecordBatch], T]] = []
+
+    def forget(gone: weakref.ref[pa.RecordBatch]) -> None:
+        kept[:] = [one for one in kept if one[0] is not gone]
+
+    @wraps(make)
+    def made(batch: pa.RecordBatch) -> T:
+        for of, value in kept[:]:
+            if of() is batch:
+                return value
+        value = make(batch)
+        kept[:] = [(weakref.ref(batch, forget), value)]
+        return value
+
+    return made
 
 
 def finding(hit: np.ndarray, measure: np.ndarray) -> Finding:

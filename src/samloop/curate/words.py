@@ -7,14 +7,13 @@ first letters, so that `index`, `indexes` and `indexing` are one word where four
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from samloop.curate.measure import ASKED, turns
+from samloop.curate.measure import ASKED, once_per_batch, turns
 
 MOST_LETTERS: Final = 8
 """How many bytes of a word fit into one number. What differs behind them is one word to all that reads these."""
@@ -26,7 +25,7 @@ _CLASS: Final = bytes(
 )
 """The class of each byte. A letter beyond ASCII is written with bytes above 127, all of them small."""
 
-_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 """Multiplicative hashing with the golden ratio (Knuth, volume 3, section 6.4)."""
 
 _MIX_AGAIN: Final = np.uint64(0xD6E8FEB86659FD93)
@@ -64,7 +63,7 @@ def ngrams(row: np.ndarray, key: np.ndarray, n: int) -> tuple[np.ndarray, np.nda
     count = len(key) - n + 1
     if count <= 0:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64)
-    mixed = key * _MIX
+    mixed = key * MIX
     mixed ^= mixed >> np.uint64(29)
     grams = np.zeros(count, dtype=np.uint64)
     for place in range(n):
@@ -90,17 +89,15 @@ def words(column: pa.Array) -> Words:
     return Words(np.repeat(np.arange(len(column)), counts), keys, starts - np.repeat(bounds[:-1], counts))
 
 
-_read: tuple[weakref.ref[pa.RecordBatch] | None, dict[str, Words]] = (None, {})
-"""The batch that was read last, and the words of its columns: several rules read the same ones."""
+@once_per_batch
+def _read(_: pa.RecordBatch) -> dict[str, Words]:
+    """The words of the columns that were asked for so far."""
+    return {}
 
 
 def words_of(batch: pa.RecordBatch, name: str) -> Words:
     """The words of one column; of the turns one after the other for ``conversation_history``."""
-    global _read
-    of, found = _read
-    if of is None or of() is not batch:
-        found = {}
-        _read = (weakref.ref(batch, _forget), found)
+    found = _read(batch)
     if name not in found:
         column = batch.column(name)
         found[name] = words(column.flatten().field("content") if name == "conversation_history" else column)
@@ -128,12 +125,6 @@ def first_letters(key: np.ndarray, letters: int) -> np.ndarray:
     return np.asarray(key & _FIRST_BYTES[letters])
 
 
-def _forget(gone: weakref.ref[pa.RecordBatch]) -> None:
-    global _read
-    if _read[0] is gone:
-        _read = (None, {})
-
-
 def _split(raw: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The bytes in lower case, with eight more behind them; where each word starts, and where it ends."""
     n = len(raw)
@@ -150,6 +141,11 @@ def _split(raw: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return low, starts, np.flatnonzero(word & apart[1:]) + 1
 
 
+def slot(values: np.ndarray, bits: int) -> np.ndarray:
+    """The place of each uint64 in a table of 2**bits, int64 (multiplicative hashing, as `MIX` says)."""
+    return np.asarray((values * MIX) >> np.uint64(64 - bits)).view(np.int64)
+
+
 def repeats(values: np.ndarray) -> np.ndarray:
     """Where a value stands that the array holds elsewhere too: every place of it but one. uint64 in, bool out.
 
@@ -158,12 +154,12 @@ def repeats(values: np.ndarray) -> np.ndarray:
     """
     again = np.zeros(len(values), dtype=bool)
     bits = max(len(values), 1).bit_length() + 1
-    slot = (values * _MIX) >> np.uint64(64 - bits)
+    places = slot(values, bits)
     own = np.arange(len(values), dtype=np.int32)
     table = np.empty(1 << bits, dtype=np.int32)
-    table[slot] = own
-    lost = np.flatnonzero(table[slot] != own)
-    same = values[table[slot[lost]]] == values[lost]
+    table[places] = own
+    lost = np.flatnonzero(table[places] != own)
+    same = values[table[places[lost]]] == values[lost]
     again[lost[same]] = True
     rest = lost[~same]
     order = rest[np.argsort(values[rest], kind="stable")]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from samloop.curate.learned.weights import Weights, chance, hidden, weights
 from samloop.curate.measure import characters, head, question_text
-from samloop.curate.words import first_letters, is_number, question_words, words_of
+from samloop.curate.words import first_letters, is_number, question_words, slot, words_of
 
 MODEL: Final = "belonging"
 PLACES_BITS: Final = 13
@@ -44,7 +44,6 @@ RARE: Final = 6.0
 """A word is rare when it stands in fewer than one text in e⁶ = 403."""
 
 VERBATIM_CHARACTERS: Final = 80
-_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _COUNTED: Final = np.zeros(256, dtype=np.int64)
 for _bit, _characters in ((0, "{}()=;<>_"), (16, "0123456789"), (32, "\n"), (48, "?")):
     _COUNTED[[ord(c) for c in _characters]] = 1 << _bit
@@ -85,15 +84,10 @@ def words_read(batch: pa.RecordBatch) -> tuple[tuple[np.ndarray, np.ndarray], tu
     return (asked_in, first_letters(asked, LETTERS)), (answered_in, first_letters(answered, LETTERS))
 
 
-def place(key: np.ndarray, bits: int) -> np.ndarray:
-    """The place of each word in a table of 2**bits (multiplicative hashing, Knuth volume 3, section 6.4)."""
-    return np.asarray((key * _MIX) >> np.uint64(64 - bits)).astype(np.int64)
-
-
 def _summed(row: np.ndarray, key: np.ndarray, vectors: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """The sum of the vectors of each example's words and marks."""
     total = vectors[marks].sum(axis=1)
-    at = place(key, PLACES_BITS) + MARKS
+    at = slot(key, PLACES_BITS) + MARKS
     cuts = np.searchsorted(row, np.arange(0, len(marks) + AT_ONCE, AT_ONCE))
     for begin, end in pairwise(cuts):
         if begin < end:
@@ -110,7 +104,7 @@ def _shared(
     (q_row, q_key), (a_row, a_key) = of_question, of_answer
     q_key, a_key = q_key & STEM, a_key & STEM
     common = _in_common(q_row, q_key, a_row, a_key, n)
-    q_rarity, a_rarity = rarity.take(place(q_key, RARITY_BITS)), rarity.take(place(a_key, RARITY_BITS))
+    q_rarity, a_rarity = rarity.take(slot(q_key, RARITY_BITS)), rarity.take(slot(a_key, RARITY_BITS))
     number = is_number(a_key)
     rare = a_rarity > RARE
 
@@ -139,7 +133,7 @@ def _shared(
 
 def _in_common(q_row: np.ndarray, q_key: np.ndarray, a_row: np.ndarray, a_key: np.ndarray, n: int) -> np.ndarray:
     """Boolean per word of an answer: where the example's question has it too (or one with the same slot)."""
-    q_slot, a_slot = place(q_key, SLOTS_BITS), place(a_key, SLOTS_BITS)
+    q_slot, a_slot = slot(q_key, SLOTS_BITS), slot(a_key, SLOTS_BITS)
     common = np.zeros(len(a_row), dtype=bool)
     marked = np.empty((min(n, CHUNK_ROWS), 1 << SLOTS_BITS), dtype=bool)
     for first in range(0, n, CHUNK_ROWS):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from samloop.curate.measure import BY_PROGRAM, beyond_ascii, equals, fences, finding, where
-from samloop.curate.words import is_number, ngrams, repeats, words_of
+from samloop.curate.words import MIX, is_number, ngrams, repeats, words_of
 from samloop.protocols import Finding, rule
 
 _END_CHARACTERS = 160
@@ -218,7 +218,7 @@ def _again(row: np.ndarray, key: np.ndarray, n: int) -> np.ndarray:
     told = ~is_number(key)
     row, key = row[told], key[told]
     at, grams = ngrams(row, key, QUICK_NGRAM)
-    again = at[repeats(grams + row[at].astype(np.uint64) * _APART)]
+    again = at[repeats(grams + row[at].astype(np.uint64) * MIX)]
     covered = np.zeros(len(row), dtype=bool)
     for place in range(QUICK_NGRAM):
         covered[again + place] = True
@@ -247,7 +247,6 @@ def loop(batch: pa.RecordBatch, *, times: int = 3) -> Finding:
     return finding(measure > 0, measure)
 
 
-_APART = np.uint64(0x9E3779B97F4A7C15)
 _MARKER = re.compile(r"(?m)^[ \t]*(?:[A-Za-z]{1,8} )?[0-9]{1,3}[.):](?=\s)")
 _TOKEN = re.compile(r"[0-9]+|[^\W\d_㐀-䶿一-鿿぀-ヿ][\w']*|[㐀-䶿一-鿿぀-ヿ]|[+\-*/%=<>!&|^]+")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from samloop.curate.measure import beyond_ascii, characters, equals, finding, matches
+from samloop.curate.measure import beyond_ascii, characters, equals, finding, matches, once_per_batch
 from samloop.curate.preference import OPPOSITE
-from samloop.curate.words import keys, question_words, repeats, words_of
+from samloop.curate.words import keys, question_words, repeats, slot, words_of
 from samloop.example import content_hash
 from samloop.protocols import Finding, rule
 
@@ -54,14 +53,10 @@ _LISTED: Final = r"(?:(?:^|\s)(?:[0-9]{1,2}[.):]|[-*•]) ?[^\n]*){3}"
 _FOUR_LINES: Final = r"(?:\n[^\n]*){3}"
 
 
-def _slot(found: np.ndarray) -> np.ndarray:
-    """The place of each word in a table of 65,536 (multiplicative hashing, Knuth volume 3, section 6.4)."""
-    return np.asarray((found * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48))
-
-
 _LETTERS: Final = np.uint64((1 << 8 * LETTERS) - 1)
-_IS_COMMON: Final = np.zeros(65_536, dtype=bool)
-_IS_COMMON[_slot(_COMMON)] = True
+_COMMON_BITS: Final = 16
+_IS_COMMON: Final = np.zeros(1 << _COMMON_BITS, dtype=bool)
+_IS_COMMON[slot(_COMMON, _COMMON_BITS)] = True
 
 
 @rule("loosely_related", outcome="flag", reason="answer hardly takes up the question")
@@ -169,21 +164,9 @@ def _way(row: Mapping[str, Any], chosen: str, rejected: str) -> str:
     )
 
 
-_compared: list[tuple[weakref.ref[pa.RecordBatch], tuple[np.ndarray, np.ndarray, np.ndarray]]] = []
-"""The last batch and what came of it, for the rule that asks for the same next."""
-
-
+@once_per_batch
 def _shared(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Content words in common, in the question, in the answer: one number per example each."""
-    for kept, shared in _compared[:]:
-        if kept() is batch:
-            return shared
-    shared = _compare(batch)
-    _compared[:] = [(weakref.ref(batch), shared)]
-    return shared
-
-
-def _compare(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n, every = batch.num_rows, np.ones(batch.num_rows, dtype=bool)
     question, answer = _asked(batch, FIRST_BYTES, every), _said(batch, "output_text", FIRST_BYTES, every)
     common, asked, answered = _in_common(question, answer, n), _per_row(question, n), _per_row(answer, n)
@@ -209,7 +192,7 @@ def _said(batch: pa.RecordBatch, name: str, most: int, among: np.ndarray) -> np.
 def _content(row: np.ndarray, keys: np.ndarray, among: np.ndarray) -> np.ndarray:
     """The content words of the examples `among`, each once: example and key in one number."""
     keys = keys & _LETTERS
-    telling = (keys > 255) & ~_IS_COMMON[_slot(keys)]  # single letters tell nothing
+    telling = (keys > 255) & ~_IS_COMMON[slot(keys, _COMMON_BITS)]  # single letters tell nothing
     if not among.all():
         telling &= among[row]
     found = row[telling].astype(np.uint64) << np.uint64(32) | keys[telling]
