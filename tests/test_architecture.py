@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"cli", "server", "gateway", "schedule", "__main__"},
     {"loop", "worker"},
     {"sources", "curate", "distill", "prepare", "train", "evaluate", "adapters"},
-    {"store", "plugins", "protocols", "child"},
+    {"store", "plugins", "protocols", "child", "beside"},
     {"text", "teacher"},
     {"example", "recipe", "errors", "home", "files", "pocket"},
 ]
