@@ -73,6 +73,7 @@ class Collect(Section):
     batch_examples: int = Field(8192, ge=1, description="examples curated and stored per transaction, at most")
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
     workers: int = Field(2, ge=0, description="processes that judge examples of a large source; 0: none but this one")
+    side_by_side: int = Field(4, ge=1, description="sources read at once, where the recipe names several")
     sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
 
 

@@ -43,11 +43,13 @@ def test_each_stage_has_a_line_and_standard_output_stays_clean(monkeypatch: pyte
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", stdout)
     with stages(Output(as_json=True)) as tell:
-        tell("collect", {"source": "git_commits", "read": 1200, "added": 1100})
+        tell("collect", {"source": "git_commits", "location": "/home/me/engine", "read": 1200, "added": 1100})
+        tell("collect", {"source": "git_commits", "location": "/home/me/gears", "read": 3, "added": 3, "ended": True})
+        tell("collect", {"source": "routing", "location": "", "read": 0, "added": 0})
         tell("train", METRIC)
         tell("evaluate", {"target": "[red]x", "suite": "routing"})
     drawn = terminal.getvalue()
-    assert "collect git_commits" in drawn
+    assert all(f"collect {name}" in drawn for name in ("engine", "gears", "routing"))
     assert "1,200 read, 1,100 added" in drawn
     assert "[red]x, routing" in drawn
     assert stdout.getvalue() == ""

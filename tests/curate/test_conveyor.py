@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from samloop.curate import conveyor
-from samloop.curate.conveyor import Conveyor
+from samloop.curate.conveyor import Conveyor, Judges
 from samloop.curate.workers import Workers
 from samloop.example import Example
 from samloop.recipe import Curate
@@ -34,7 +34,8 @@ def test_what_comes_out_is_in_order_and_never_many_under_way(monkeypatch: pytest
     monkeypatch.setattr(Workers, "ready", True)
     sizes = [60, 1, 200, 0, 3, 150, 2, 90, 0, 1, 7, 300]
     out: list[int] = []
-    with Conveyor[int](Curate(), review_sources=frozenset(), workers=2) as belt:
+    with Judges(Curate(), workers=2) as judges:
+        belt = Conveyor[int](judges, review=False, under_way=3)
         for number, size in enumerate(sizes):
             for curated, label in belt.put(batch(number, size), number):
                 assert [row["input_text"] for row in curated.rows] == [
@@ -52,7 +53,8 @@ def test_metadata_that_cannot_travel_is_judged_all_the_same(monkeypatch: pytest.
     monkeypatch.setattr(conveyor, "_cores", lambda: 2)
     monkeypatch.setattr(Workers, "ready", True)
     odd = [replace(example, metadata={"lock": threading.Lock()}) for example in batch(1, 2)]
-    with Conveyor[int](Curate(), review_sources=frozenset(), workers=2) as belt:
+    with Judges(Curate(), workers=2) as judges:
+        belt = Conveyor[int](judges, review=False, under_way=4)
         out = [*belt.put(batch(0, 2), 0), *belt.put(odd, 1), *belt.put(batch(2, 2), 2), *belt.rest()]
     assert [label for _, label in out] == [0, 1, 2]
     assert [row["metadata"][:16] for row in out[1][0].rows] == ['{"lock":"<unlock'] * 2
@@ -65,6 +67,7 @@ def test_without_a_core_or_the_wish_for_workers_there_are_none(
     monkeypatch.setattr(conveyor, "LARGE", 0)
     monkeypatch.setattr(conveyor, "_cores", lambda: cores)
     monkeypatch.setattr(conveyor, "Workers", None)  # calling it would fail
-    with Conveyor[str](Curate(), review_sources=frozenset(), workers=workers) as belt:
+    with Judges(Curate(), workers=workers) as judges:
+        belt = Conveyor[str](judges, review=False, under_way=4)
         ((curated, label),) = belt.put(batch(0, 3), "a")
         assert (len(curated.rows), label, list(belt.rest())) == (3, "a", [])

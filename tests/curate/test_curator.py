@@ -34,8 +34,8 @@ def example(**changed: Any) -> Example:
     return Example(**{**values, "output_text": PROSE, "created_at": 0.0, "updated_at": 0.0, **changed})
 
 
-def curated(*examples: Example, review: tuple[str, ...] = (), **settings: Any) -> Curated:
-    return Curator(Curate(**settings), review_sources=frozenset(review)).curate(examples)
+def curated(*examples: Example, review: bool = False, **settings: Any) -> Curated:
+    return Curator(Curate(**settings)).curate(examples, review=review)
 
 
 def row(given: Example, **settings: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_a_short_plain_answer_is_accepted_as_bronze(asked: str, answered: str) -
     ],
 )
 def test_state_and_reason(changed: dict[str, Any], state: str, reason: str) -> None:
-    result = curated(example(**changed), review=("claude_capture",))
+    result = curated(example(**changed), review=changed.get("source") == "claude_capture")
     assert (result.rows[0]["state"], result.rows[0]["reason"]) == (state, reason)
 
 

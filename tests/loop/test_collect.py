@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
+from samloop import plugins
 from samloop.errors import RecipeError, SourceError
+from samloop.example import Example
 from samloop.home import Home
 from samloop.loop.collect import COUNTS, collect
 from samloop.loop.context import Context
+from samloop.protocols import Record, source
 from samloop.recipe import Recipe, SourceSettings
 from samloop.store import Filters, Store
 
@@ -230,10 +234,74 @@ def test_few_long_texts_make_a_batch(open_home: Open, tmp_path: Path, monkeypatc
     seen: list[int] = []
     settings = write(tmp_path / "long.jsonl", *(line(n, output=f"{n} " + "word " * 500) for n in range(8)))
     collect(open_home(), [settings], on_progress=lambda news: seen.append(news["read"]))
-    assert seen == [2, 4, 6, 8, 8]
+    assert seen == [2, 4, 6, 8, 8, 8]
 
 
 def test_a_source_set_to_be_reviewed_goes_to_review(open_home: Open, tmp_path: Path) -> None:
     context, settings = open_home(), write(tmp_path / "a.jsonl", line(1), line(2))
     report = collect(context, [settings.model_copy(update={"review": True})]).to_dict()["sources"][0]
     assert (counts(report), report["reasons"]) == ((2, 0, 0, 0, 2), {"its source is set to be reviewed": 2})
+
+
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch) -> Barrier:
+    """A source "meets" that yields one example, once as many others of its kind read as the barrier wants."""
+    barrier = Barrier(2)
+
+    @source("meets")
+    def meets(location: str, since: Mapping[str, Any] | None) -> Iterator[Record]:
+        barrier.wait(timeout=60)
+        if location.endswith("bad"):
+            raise SourceError(f"expected something good, got {location}")
+        yield example_of(json.loads(line(1)), location)
+        barrier.wait(timeout=60)
+        yield example_of(json.loads(line(2)), location)
+
+    load = plugins.load
+    monkeypatch.setattr(plugins, "load", lambda kind, name: meets if name == "meets" else load(kind, name))
+    return barrier
+
+
+def example_of(record: Mapping[str, str], location: str) -> Example:
+    return Example(
+        source="meets",
+        format="instruction",
+        input_text=record["instruction"],
+        output_text=record["output"],
+        source_id=f"{Path(location).name}#{record['instruction']}",
+        created_at=1.0,
+    )
+
+
+@pytest.mark.usefixtures("meeting")
+def test_sources_are_read_side_by_side_and_the_first_keeps_what_they_share(open_home: Open) -> None:
+    context, news = open_home(), []
+    sources = [SourceSettings(kind="meets", location=name) for name in ("first", "second")]
+    report = collect(context, sources, on_progress=news.append).to_dict()
+    assert [counts(entry) for entry in report["sources"]] == [(2, 2, 0, 0, 0), (2, 0, 2, 0, 0)]
+    assert {example.source_id.partition("#")[0] for example in context.store.select()} == {"first"}
+    assert [Path(one["location"]).name for one in news if one["ended"]] == ["first", "second"]
+
+
+@pytest.mark.usefixtures("meeting")
+def test_a_source_that_fails_beside_another_leaves_it_alone(open_home: Open) -> None:
+    context = open_home()
+    sources = [SourceSettings(kind="meets", location="bad"), write(context.folder / "good.jsonl", line(1))]
+    report = collect(context, [*sources, SourceSettings(kind="meets", location="also bad")]).to_dict()
+    assert [bool(entry.get("error")) for entry in report["sources"]] == [True, False, True]
+    assert context.store.count() == 1
+
+
+def test_an_interrupt_ends_all_that_are_read_side_by_side(open_home: Open, tmp_path: Path) -> None:
+    context = open_home(collect={"batch_examples": 1})
+    parts = {"a": range(50), "b": range(50, 100)}
+    sources = [write(tmp_path / f"{name}.jsonl", *map(line, part)) for name, part in parts.items()]
+
+    def interrupt(news: dict[str, Any]) -> None:
+        if news["read"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(context, sources, on_progress=interrupt)
+    assert context.store.count() == 3
+    assert counts(collect(context, sources).to_dict()["totals"])[1] == 97

@@ -34,9 +34,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     given: list[int] = []
     plain = Workers.curate
 
-    def counted(self: Workers, examples: Any) -> Any:
+    def counted(self: Workers, examples: Any, *, review: bool) -> Any:
         given.append(len(examples))
-        return plain(self, examples)
+        return plain(self, examples, review=review)
 
     monkeypatch.setattr(conveyor, "LARGE", 0)
     monkeypatch.setattr(conveyor, "_cores", lambda: 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any, Final
 
 from samloop.cli.output import Output, duration, figure, shorten
@@ -42,18 +43,26 @@ def stages(out: Output) -> Iterator[Tell]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=out.errors, transient=True) as progress:
-        lines: dict[str, Any] = {}
+        lines: dict[tuple[str, str], Any] = {}
 
         def tell(stage: str, news: Mapping[str, Any]) -> None:
-            title = f"{stage} {news['source']}" if "source" in news else stage
-            if title not in lines:
-                for line in lines.values():  # a stage has ended when the next one speaks
-                    progress.update(line, total=1, completed=1)
-                lines[title] = progress.add_task(shorten(title, TITLE_COLUMNS), total=None, news="")
-            done, total = position(news)
-            progress.update(lines[title], completed=done, total=total, news=shorten(summary(news), NEWS_COLUMNS))
+            key = (stage, f"{news['source']} {news.get('location', '')}" if "source" in news else "")
+            if key not in lines:
+                for (other, _), line in lines.items():
+                    if other != stage:  # it has ended when the next one speaks; sources are read side by side
+                        progress.update(line, total=1, completed=1)
+                lines[key] = progress.add_task(shorten(title(stage, news), TITLE_COLUMNS), total=None, news="")
+            done, total = (1.0, 1.0) if news.get("ended") else position(news)
+            progress.update(lines[key], completed=done, total=total, news=shorten(summary(news), NEWS_COLUMNS))
 
         yield tell
+
+
+def title(stage: str, news: Mapping[str, Any]) -> str:
+    """What a line is called: a source after what it reads, since several may be of one kind."""
+    if "source" not in news:
+        return stage
+    return f"{stage} {PurePath(str(news.get('location') or news['source'])).name}"
 
 
 def position(news: Mapping[str, Any]) -> tuple[float, float | None]:

@@ -65,7 +65,6 @@ class Curator:
 
     Args:
         settings: the recipe's section ``curate``.
-        review_sources: names of sources whose examples a person shall see first.
         items: what evaluation asks, by suite; an example that contains one of them is rejected.
         identifier_key: the home's key, to keep a hash of each personal identifier that is redacted.
 
@@ -78,21 +77,22 @@ class Curator:
         self,
         settings: Curate,
         *,
-        review_sources: frozenset[str] = frozenset(),
         items: Mapping[str, Sequence[str]] | None = None,
         identifier_key: bytes | None = None,
     ) -> None:
         self.settings = settings
         self.identifier_key = identifier_key
-        self.review_sources = review_sources
         self.rubric = rubric_named(settings.rubric)
         self.rules = chosen_rules(settings.rules, self.rubric)
         self.classifier = Classifier(settings.domains)
         self.decontaminator = Decontaminator(items).as_rule() if items else None
         self.redactor = Redactor(settings.redact.names) if settings.redact.enabled else None
 
-    def curate(self, examples: Sequence[Example]) -> Curated:
+    def curate(self, examples: Sequence[Example], *, review: bool = False) -> Curated:
         """Judge `examples`; one row each, in order. What they say about their own state is ignored.
+
+        Args:
+            review: a person shall see each of them that is not rejected.
 
         Raises:
             PluginError: a rule failed on this batch, or answered with something other than a `Finding`.
@@ -100,7 +100,7 @@ class Curator:
         if not examples:
             return Curated(Rows({}))
         columns, judged = self._judge(examples)
-        state, reason = self._states(columns, judged)
+        state, reason = self._states(columns, judged, review)
         rows = _rows(columns, judged, state, reason)
         ids = rows.columns["id"]
         identifiers = [(ids[i], digest) for i, digest in columns.identifiers]
@@ -133,16 +133,15 @@ class Curator:
         rejects.append((f"score below {self.settings.reject_below:g}", score < self.settings.reject_below))
         return columns, _Judged(findings, measured, score, self.rubric.tier(score), rejects)
 
-    def _states(self, columns: Columns, judged: _Judged) -> tuple[list[str], list[str | None]]:
+    def _states(self, columns: Columns, judged: _Judged, review: bool) -> tuple[list[str], list[str | None]]:
         """State and reason of each example; the first condition that holds decides."""
         n, bronze = len(columns), self.rubric.tiers[2]
         doubts = [
             (rule.reason, hit) for rule, hit, _ in judged.findings.values() if rule.outcome == "flag" and rule.doubt
         ]
         doubts.append((f"score below {bronze:g} (unverified)", judged.tier == "unverified"))
-        if self.review_sources:
-            set_to = np.isin(judged.features["source"], sorted(self.review_sources))
-            doubts.append(("its source is set to be reviewed", set_to))
+        if review:
+            doubts.append(("its source is set to be reviewed", np.ones(n, dtype=bool)))
         state, reason = ["accepted"] * n, [None] * n
         for name, conditions in (("review", doubts), ("rejected", judged.rejects)):
             for text, hit in reversed(conditions):

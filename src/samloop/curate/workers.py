@@ -19,7 +19,7 @@ class Unsendable(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class Workers(Beside):
-    """Some workers, which judge as `Curator(settings, review_sources=review_sources, items=items)` does.
+    """Some workers, which judge as a `Curator` of the same arguments does.
 
     They start in the background; `curate` may be called as soon as they are `ready`. Use it as a context, so that
     they are gone at its end.
@@ -31,22 +31,21 @@ class Workers(Beside):
     def __init__(
         self,
         settings: Curate,
-        review_sources: frozenset[str],
         count: int,
         items: Mapping[str, Sequence[str]] | None = None,
         identifier_key: bytes | None = None,
     ) -> None:
         super().__init__(
             _MODULE,
-            (settings, review_sources, items, identifier_key),
+            (settings, items, identifier_key),
             count,
             died="a process that judges examples ended before it answered; all that was stored stays, so collect "
             "again, with collect.workers = 0 in the recipe if memory is short",
             threads="samloop-curate",
         )
 
-    def curate(self, examples: Sequence[Example]) -> Future[Curated]:
-        """Have `examples` judged by the next worker that is free.
+    def curate(self, examples: Sequence[Example], *, review: bool) -> Future[Curated]:
+        """Have `examples` judged by the next worker that is free, as `Curator.curate` does it.
 
         The future's result raises PluginError where `Curator.curate` does, and SamloopError where the worker died.
 
@@ -54,15 +53,21 @@ class Workers(Beside):
             Unsendable: metadata holds something that cannot be sent to another process.
         """
         try:
-            question = packed(examples)
+            question = packed((examples, review))
         except Exception as error:  # pickle lets through whatever a foreign object raises
             raise Unsendable from error
         return self.ask(question)
 
 
-def _begin(about: Any) -> Callable[[Sequence[Example]], Curated]:
-    settings, review_sources, items, key = about
-    return Curator(settings, review_sources=review_sources, items=items, identifier_key=key).curate
+def _begin(about: Any) -> Callable[[tuple[Sequence[Example], bool]], Curated]:
+    settings, items, key = about
+    curator = Curator(settings, items=items, identifier_key=key)
+
+    def judge(question: tuple[Sequence[Example], bool]) -> Curated:
+        examples, review = question
+        return curator.curate(examples, review=review)
+
+    return judge
 
 
 if __name__ == "__main__":

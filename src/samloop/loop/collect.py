@@ -9,14 +9,17 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO, Final
 
 import orjson
 
-from samloop.curate.conveyor import Conveyor
+from samloop.curate.conveyor import Conveyor, Judges
 from samloop.curate.engine import Curated
 from samloop.errors import SamloopError
 from samloop.example import Example
@@ -36,6 +39,8 @@ COUNTS = ("read", "added", "duplicate", "rejected", "review")
 
 BATCH_CHARACTERS: Final = 2**24
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
+
+STOPPED: Final = "stopped; all that was stored stays, so collect again to go on"
 
 BATCH_SECONDS: Final = 2.0
 """A batch ends after this long, so that a slow source is seen to move, and little is read again if we die."""
@@ -97,7 +102,8 @@ def collect(
     Args:
         context: home, recipe and store.
         sources: which to read; all that the recipe enables, if None.
-        on_progress: called after each batch with the source's counts so far.
+        on_progress: called after each batch with the source's counts so far, and `ended` with the last; never twice
+            at once, though from several threads.
         rejects: a file that receives each record turned away, as JSONL {location, line, id, reason, detail}.
 
     Returns:
@@ -108,22 +114,79 @@ def collect(
     """
     chosen = [s for s in context.recipe.collect.sources if s.enabled] if sources is None else list(sources)
     readers = [reading(source_of(settings), settings.kind, _location(context, settings)) for settings in chosen]
-    reports: list[SourceReport] = []
+    reports = [
+        SourceReport(read.source_name, readable(_location(context, settings)))
+        for settings, read in zip(chosen, readers, strict=True)
+    ]
+    if not chosen:
+        return CollectReport(reports)
     with ExitStack() as stack:
         out: BinaryIO | None = None
         if rejects is not None:
             with storing("the list of rejects", rejects):
                 out = stack.enter_context(rejects.open("wb", buffering=0))
-        for settings, read in zip(chosen, readers, strict=True):
-            report = SourceReport(read.source_name, readable(_location(context, settings)))
-            reports.append(report)
-            try:
-                _Intake(context, settings, read, report, on_progress, out).run()
-            except SamloopError as error:
-                if len(chosen) == 1:
-                    raise
-                report.error = str(error)
+        judges = stack.enter_context(
+            Judges(
+                context.recipe.curate,
+                workers=context.recipe.collect.workers,
+                items=evaluation_items(context),
+                identifier_key=identifier_key(context),
+            )
+        )
+        shared = _Shared(context, judges, on_progress, out, min(len(chosen), context.recipe.collect.side_by_side))
+        intakes = [_Intake(shared, *one) for one in zip(chosen, readers, reports, strict=True)]
+        if len(intakes) == 1:
+            intakes[0].run()
+        else:
+            _side_by_side(intakes, shared)
     return CollectReport(reports)
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What sources that are read side by side have in common.
+
+    Attributes:
+        readers: how many are read at once.
+        stop: set when all shall end.
+    """
+
+    context: Context
+    judges: Judges
+    on_progress: Progress | None
+    rejects: BinaryIO | None
+    readers: int
+    stop: Event = field(default_factory=Event)
+
+
+def _side_by_side(intakes: Sequence[_Intake], shared: _Shared) -> None:
+    """Run each in a thread of its own, some at once: while one waits for a disk or for git, others go on.
+
+    They are read and judged side by side and stored one after the other, in the order of the recipe: of what two of
+    them have in common the first keeps its place, however fast each is read.
+    """
+    for earlier, later in pairwise(intakes):
+        later.its_turn = earlier.ended
+
+    def run(intake: _Intake) -> None:
+        try:
+            intake.run()
+        except SamloopError as error:
+            intake.report.error = str(error)
+            intake.tell(ended=True)
+        except BaseException:
+            shared.stop.set()  # before the next one may store
+            raise
+        finally:
+            intake.ended.set()
+
+    with ThreadPoolExecutor(shared.readers, thread_name_prefix="samloop-collect") as threads:
+        try:
+            for done in as_completed([threads.submit(run, intake) for intake in intakes]):
+                done.result()
+        except BaseException:  # Ctrl-C comes here and not to the threads
+            shared.stop.set()
+            raise
 
 
 def _options(recipe: Recipe, settings: SourceSettings, read: Source) -> dict[str, Any]:
@@ -152,34 +215,39 @@ def _characters(example: Example) -> int:
 class _Intake:
     """One source on its way into the store."""
 
-    context: Context
+    shared: _Shared
     settings: SourceSettings
     read: Source
     report: SourceReport
-    on_progress: Progress | None
-    rejects: BinaryIO | None
+    its_turn: Event | None = None
+    ended: Event = field(default_factory=Event)
+    context: Context = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.context = self.shared.context
 
     def run(self) -> None:
-        started = time.monotonic()
-        recipe, since = self.context.recipe, self.context.store.watermark(self.settings.kind, self.report.location)
-        review = frozenset({self.read.source_name}) if self.settings.review else frozenset()
+        started, judges = time.monotonic(), self.shared.judges
+        since = self.context.store.watermark(self.settings.kind, self.report.location)
+        # Two batches per worker keep them busy; sources that share them have their share of that, and one at least.
+        under_way = max(1, 2 * judges.count // self.shared.readers)
+        conveyor = Conveyor[Mark | None](judges, review=self.settings.review, under_way=under_way)
         try:
-            items = evaluation_items(self.context)
-            with Conveyor[Mark | None](
-                recipe.curate,
-                review_sources=review,
-                workers=recipe.collect.workers,
-                items=items,
-                identifier_key=identifier_key(self.context),
-            ) as conveyor:
-                for examples, mark in self._batches(since):
-                    for curated, its_mark in conveyor.put(examples, mark):
-                        self._store(curated, its_mark)
-                    self.report.seconds = time.monotonic() - started
-                for curated, its_mark in conveyor.rest():
+            for examples, mark in self._batches(since):
+                for curated, its_mark in conveyor.put(examples, mark):
                     self._store(curated, its_mark)
+                self.report.seconds = time.monotonic() - started
+            for curated, its_mark in conveyor.rest():
+                self._store(curated, its_mark)
         finally:
             self.report.seconds = time.monotonic() - started
+        self.tell(ended=True)
+
+    def tell(self, *, ended: bool = False) -> None:
+        """Tell the counts so far; of sources side by side, only the one whose turn it is does."""
+        self._wait()
+        if self.shared.on_progress:
+            self.shared.on_progress(self.report.to_dict() | {"ended": ended})
 
     def _batches(self, since: Mapping[str, Any] | None) -> Iterator[tuple[list[Example], Mark | None]]:
         """What the source yields, in batches; each with the last mark among its examples.
@@ -191,6 +259,8 @@ class _Intake:
         examples: list[Example] = []
         mark, characters, begun = None, 0, time.monotonic()
         for record in self.read(self.report.location, since, **options):
+            if self.shared.stop.is_set():
+                raise SamloopError(STOPPED)
             if isinstance(record, Example):
                 examples.append(record)
                 characters += _characters(record)
@@ -212,6 +282,7 @@ class _Intake:
         self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
 
     def _store(self, curated: Curated, mark: Mark | None) -> None:
+        self._wait()
         log = settle(self.context.store, curated.rows, curated.log)
         added = self.context.store.add_batch(
             curated.rows,
@@ -221,8 +292,14 @@ class _Intake:
         )
         self._count(curated.rows, added.inserted)
         self.report.redacted.update(curated.redacted)
-        if self.on_progress:
-            self.on_progress(self.report.to_dict())
+        self.tell()
+
+    def _wait(self) -> None:
+        """Wait until the source before this one has ended."""
+        if self.its_turn is not None:
+            self.its_turn.wait()
+        if self.shared.stop.is_set():
+            raise SamloopError(STOPPED)
 
     def _count(self, rows: Rows, inserted: Sequence[bool]) -> None:
         report = self.report
@@ -242,8 +319,9 @@ class _Intake:
                 self._list(self.report.location, None, row["source_id"] or row["id"], row["reason"], row["state"])
 
     def _list(self, location: str, line: int | None, id: str | None, reason: str, detail: str) -> None:
-        if self.rejects is None:
+        rejects = self.shared.rejects
+        if rejects is None:
             return
         entry = {"location": location, "line": line, "id": id, "reason": reason, "detail": detail}
-        with storing("the list of rejects", Path(self.rejects.name)):
-            self.rejects.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        with storing("the list of rejects", Path(rejects.name)):  # one write a line: lines of others never mix in
+            rejects.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
