@@ -16,12 +16,13 @@ import pyarrow as pa
 from samloop.curate.batch import Columns, cleaned
 from samloop.curate.decontaminate import Decontaminator
 from samloop.curate.domain import Classifier
+from samloop.curate.hashes import hashes_of
 from samloop.curate.preference import add_signals
 from samloop.curate.quality import Findings, features
 from samloop.curate.redact import redact
 from samloop.curate.settings import chosen_rules
 from samloop.errors import PluginError
-from samloop.example import ID_LENGTH, Example, content_hash, input_hash, to_json
+from samloop.example import ID_LENGTH, Example, Message, to_json
 from samloop.protocols import Finding, Rule
 from samloop.recipe import Curate
 from samloop.text.patterns import Redactor
@@ -46,6 +47,25 @@ class Curated:
     log: list[dict[str, Any]] = field(default_factory=list)
     redacted: dict[str, int] = field(default_factory=dict)
     identifiers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What curation made of a batch, as columns.
+
+    Attributes:
+        values: by column of training_examples what each example has there, JSON columns as text.
+        batch: their texts, as rules read them.
+        histories: the earlier turns of each.
+        characters: int64, the length of each.
+        redacted: how many values of each type were taken out.
+    """
+
+    values: Mapping[str, list[Any]]
+    batch: pa.RecordBatch
+    histories: Sequence[tuple[Message, ...]]
+    characters: np.ndarray
+    redacted: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +118,34 @@ class Curator:
         """
         if not examples:
             return Curated([])
-        columns, judged = self._judge(examples)
-        state, reason = self._states(columns, judged)
-        rows = _rows(columns, judged, state, reason)
-        identifiers = [(rows[i]["id"], digest) for i, digest in columns.identifiers]
-        return Curated(rows, _log(rows, judged), columns.redacted, identifiers)
+        columns, batch, judged = self._judge(examples)
+        values = _values(columns, batch, judged, *self._states(columns, judged))
+        ids = values["id"]
+        rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        identifiers = [(ids[i], digest) for i, digest in columns.identifiers]
+        return Curated(rows, _log(ids, judged), columns.redacted, identifiers)
+
+    def judge(self, examples: Sequence[Example]) -> Judgement:
+        """What `curate` makes of `examples`, as columns and without a log: a third less work for who wants no rows.
+
+        Raises:
+            PluginError: as `curate`.
+        """
+        columns, batch, judged = self._judge(examples)
+        values = _values(columns, batch, judged, *self._states(columns, judged))
+        return Judgement(values, batch, columns.history, judged.features["characters"], columns.redacted)
 
     def explain(self, example: Example) -> list[tuple[str, float]]:
         """The terms of the example's score under this recipe, base first; they sum to the score."""
-        _, judged = self._judge([example])
+        _, _, judged = self._judge([example])
         return self.rubric.terms_of(judged.features)
 
     def why_domain(self, example: Example) -> str:
         """What speaks for the example's domain, in a line."""
-        columns, _ = self._judge([example])
-        return self.classifier.why(columns.to_batch())
+        _, batch, _ = self._judge([example])
+        return self.classifier.why(batch)
 
-    def _judge(self, examples: Sequence[Example]) -> tuple[Columns, _Judged]:
+    def _judge(self, examples: Sequence[Example]) -> tuple[Columns, pa.RecordBatch, _Judged]:
         columns = cleaned(examples, REVIEWING_SOURCES.__contains__)
         if self.redactor is not None:
             redact(columns, self.redactor, self.identifier_key)
@@ -129,7 +160,7 @@ class Curator:
         rejects = [(rule.reason, hit) for rule, hit, _ in findings.values() if rule.outcome == "reject"]
         rejects += self.rubric.rejected(measured, n)
         rejects.append((f"score below {self.settings.reject_below:g}", score < self.settings.reject_below))
-        return columns, _Judged(findings, measured, score, self.rubric.tier(score), rejects)
+        return columns, batch, _Judged(findings, measured, score, self.rubric.tier(score), rejects)
 
     def _states(self, columns: Columns, judged: _Judged) -> tuple[list[str], list[str | None]]:
         """State and reason of each example; the first condition that holds decides."""
@@ -173,64 +204,58 @@ def _flags(findings: Findings, n: int) -> list[list[dict[str, Any]]]:
     return flags
 
 
-def _rows(columns: Columns, judged: _Judged, state: list[str], reason: list[str | None]) -> list[dict[str, Any]]:
-    c, flags = columns, _flags(judged.findings, len(columns))
-    domain, complexity = judged.features["domain"].tolist(), judged.features["complexity"].tolist()
-    score, tier = judged.score.tolist(), judged.tier.tolist()
-    rows = []
-    for i, example in enumerate(c.examples):
-        history = c.history[i]
-        asked, answered, rejected = c.input_text[i], c.output_text[i], c.rejected_output[i]
-        whole = content_hash(c.system_prompt[i], c.context[i], history, asked, answered, rejected)
-        rows.append(
-            {
-                "id": whole[:ID_LENGTH],
-                "source": example.source,
-                "format": example.format,
-                "input_text": asked,
-                "output_text": answered,
-                "system_prompt": c.system_prompt[i],
-                "context": c.context[i],
-                "rejected_output": rejected,
-                "preference_reason": c.preference_reason[i],
-                "conversation_history": to_json(history) if history else "[]",
-                "metadata": c.metadata_json[i],
-                "domain": domain[i],
-                "complexity": complexity[i],
-                "quality_score": score[i],
-                "quality_tier": tier[i],
-                "created_at": example.created_at,
-                "updated_at": example.updated_at,
-                "source_id": c.source_id[i],
-                "parent_id": example.parent_id,
-                "group_key": c.group_key[i],
-                "licence": example.licence,
-                "language": example.language,
-                "content_hash": whole,
-                "input_hash": input_hash(history, asked),
-                "state": state[i],
-                "reason": reason[i],
-                "flags": to_json(flags[i]) if flags[i] else "[]",
-                "weight": example.weight,
-                "validated": True,
-                "used_in_training": False,
-                "training_run_id": None,
-            }
-        )
-    return rows
+def _values(
+    columns: Columns, batch: pa.RecordBatch, judged: _Judged, state: list[str], reason: list[str | None]
+) -> dict[str, list[Any]]:
+    """The columns of training_examples, in order."""
+    c, n = columns, len(columns)
+    whole, asked = hashes_of(batch, c.history)
+    return {
+        "id": [one[:ID_LENGTH] for one in whole],
+        "source": c.column("source"),
+        "format": c.column("format"),
+        "input_text": c.input_text,
+        "output_text": c.output_text,
+        "system_prompt": c.system_prompt,
+        "context": c.context,
+        "rejected_output": c.rejected_output,
+        "preference_reason": c.preference_reason,
+        "conversation_history": [to_json(history) if history else "[]" for history in c.history],
+        "metadata": c.metadata_json,
+        "domain": judged.features["domain"].tolist(),
+        "complexity": judged.features["complexity"].tolist(),
+        "quality_score": judged.score.tolist(),
+        "quality_tier": judged.tier.tolist(),
+        "created_at": c.column("created_at"),
+        "updated_at": c.column("updated_at"),
+        "source_id": c.source_id,
+        "parent_id": c.column("parent_id"),
+        "group_key": c.group_key,
+        "licence": c.column("licence"),
+        "language": c.column("language"),
+        "content_hash": whole,
+        "input_hash": asked,
+        "state": state,
+        "reason": reason,
+        "flags": [to_json(one) if one else "[]" for one in _flags(judged.findings, n)],
+        "weight": c.column("weight"),
+        "validated": [True] * n,
+        "used_in_training": [False] * n,
+        "training_run_id": [None] * n,
+    }
 
 
-def _log(rows: list[dict[str, Any]], judged: _Judged) -> list[dict[str, Any]]:
+def _log(ids: list[str], judged: _Judged) -> list[dict[str, Any]]:
     first: dict[str, int] = {}
-    for i, row in enumerate(rows):
-        first.setdefault(row["id"], i)
+    for i, id in enumerate(ids):
+        first.setdefault(id, i)
     log: list[dict[str, Any]] = []
 
     def add(hit: np.ndarray, rule: str, outcome: str, measure: np.ndarray, reason: str) -> None:
         for i in np.flatnonzero(hit):
-            if first[rows[i]["id"]] == i:
+            if first[ids[i]] == i:
                 value = round(float(measure[i]), 4)
-                entry = {"example_id": rows[i]["id"], "rule": rule, "outcome": outcome, "measure": value}
+                entry = {"example_id": ids[i], "rule": rule, "outcome": outcome, "measure": value}
                 log.append({**entry, "reason": reason})
 
     for name, (rule, hit, measure) in judged.findings.items():
