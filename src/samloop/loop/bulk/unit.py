@@ -23,7 +23,7 @@ import xxhash
 import samloop
 from samloop.curate.engine import Curator, Judgement
 from samloop.curate.near.examples import Cut
-from samloop.curate.near.shingles import WHOLE
+from samloop.curate.near.shingles import PROMPT, WHOLE
 from samloop.example import STATES, Example, to_json
 from samloop.files import whole_folder, write_json
 from samloop.loop.bulk.shards import DraftWriter, Format, draft_name
@@ -64,8 +64,10 @@ ROWS_FILE: Final = "rows.bin"
 LISTED_FILE: Final = "listed.jsonl"
 MANIFEST_FILE: Final = "manifest.json"
 HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE = "hashes.bin", "marks.bin", "starts.bin", "names.bin"
+PROMPTS_FILE, PROMPT_STARTS_FILE = "prompts.bin", "prompt-starts.bin"
 """Of what is not rejected, for near-duplicates: shingles (uint32) and their marks (uint8), where those of each row
-begin (int64, one more than rows), and as JSON lines where each comes from."""
+begin (int64, one more than rows), and as JSON lines where each comes from. Once more the shingles of what is asked
+alone, since many examples ask the same and only those are compared then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class _Judging:
     written: Counter[str] = field(default_factory=Counter)
     count: int = 0
     shingles: int = 0
-    _begin: int = 0
+    _begins: Counter[str] = field(default_factory=Counter)
     _writers: dict[str, DraftWriter] = field(default_factory=dict)
     _rows: BinaryIO = field(init=False)
     _listed: BinaryIO = field(init=False)
@@ -164,9 +166,10 @@ class _Judging:
         self._rows = self.stack.enter_context((self.folder / ROWS_FILE).open("wb"))
         self._listed = self.stack.enter_context((self.folder / LISTED_FILE).open("wb"))
         if self.settings.curate.near.enabled:
-            for name in (HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE):
+            for name in (HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE, PROMPTS_FILE, PROMPT_STARTS_FILE):
                 self._near[name] = self.stack.enter_context((self.folder / name).open("wb"))
-            self._near[STARTS_FILE].write(np.zeros(1, np.int64).tobytes())
+            for name in (STARTS_FILE, PROMPT_STARTS_FILE):
+                self._near[name].write(np.zeros(1, np.int64).tobytes())
 
     def run(self) -> None:
         curator = _curator(self.settings.curate.model_dump_json(), to_json(dict(self.settings.items)))
@@ -226,14 +229,19 @@ class _Judging:
         """Cut what is not rejected into shingles; the kinds of all rows."""
         chosen = np.flatnonzero(states != REJECTED)
         cut = Cut.of_columns(judged.values, judged.histories, chosen.tolist())
-        sizes, kinds = np.zeros(len(states), np.int64), np.zeros(len(states), np.uint8)
-        sizes[chosen], kinds[chosen] = cut.marked.sets.sizes, cut.kinds
-        starts = self._begin + np.cumsum(sizes)
-        self._begin = int(starts[-1])
+        kinds = np.zeros(len(states), np.uint8)
+        kinds[chosen] = cut.kinds
+        prompts = cut.marked.part(PROMPT)
+        for name, sets in ((STARTS_FILE, cut.marked.sets), (PROMPT_STARTS_FILE, prompts)):
+            sizes = np.zeros(len(states), np.int64)
+            sizes[chosen] = sets.sizes
+            starts = self._begins[name] + np.cumsum(sizes)
+            self._begins[name] = int(starts[-1])
+            self._near[name].write(starts.data)
+        self._near[PROMPTS_FILE].write(prompts.hashes.data)
         self.shingles += int(np.count_nonzero(cut.marked.marks & WHOLE))
         self._near[HASHES_FILE].write(cut.marked.sets.hashes.data)
         self._near[MARKS_FILE].write(cut.marked.marks.data)
-        self._near[STARTS_FILE].write(starts.data)
         names = zip(judged.values["source_id"], judged.values["id"], strict=True)
         self._near[NAMES_FILE].writelines(
             orjson.dumps(source_id or id, option=orjson.OPT_APPEND_NEWLINE) for source_id, id in names
