@@ -15,7 +15,7 @@ from samloop.example import STATES
 from samloop.files import write_atomic
 from samloop.loop.bulk.pictures import histogram
 from samloop.loop.bulk.unit import MANIFEST_FILE, rows_of
-from samloop.loop.collect import COUNTS, SourceReport
+from samloop.loop.counts import COUNTS, SourceReport
 from samloop.protocols import Reject
 
 SCORE_EDGES: Final = np.round(np.linspace(0, 1, 21), 2)
