@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -47,11 +48,11 @@ def test_the_document_is_that_of_collect(run: Callable, home: Path, tmp_path: Pa
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written["totals"] == totals
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("accepted", "length.png", "rejects.jsonl", "report.json", "report.md", "score.png", "tokens.png"),
+        *("accepted", "length.svg", "rejects.jsonl", "report.json", "report.md", "score.svg", "tokens.svg"),
     ]
     for name in ("score", "length", "tokens"):
-        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"({name}.png)" in (tmp_path / "out" / "report.md").read_text()
+        assert ElementTree.parse(tmp_path / "out" / f"{name}.svg").getroot().tag.endswith("svg")
+        assert f"({name}.svg)" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_people_are_told_the_counts_and_the_reasons(run: Callable, tmp_path: Path) -> None:

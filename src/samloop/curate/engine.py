@@ -16,12 +16,13 @@ import pyarrow as pa
 from samloop.curate.batch import Columns, cleaned
 from samloop.curate.decontaminate import Decontaminator
 from samloop.curate.domain import Classifier
+from samloop.curate.hashes import hashes_of
 from samloop.curate.preference import add_signals
 from samloop.curate.quality import Findings, features
 from samloop.curate.redact import redact
 from samloop.curate.settings import chosen_rules
 from samloop.errors import PluginError
-from samloop.example import ID_LENGTH, Example, content_hash, input_hash, to_json
+from samloop.example import ID_LENGTH, Example, Message, to_json
 from samloop.protocols import Finding, Rule
 from samloop.recipe import Curate
 from samloop.rows import Rows
@@ -47,6 +48,25 @@ class Curated:
     log: list[dict[str, Any]] = field(default_factory=list)
     redacted: dict[str, int] = field(default_factory=dict)
     identifiers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What curation made of a batch, as columns.
+
+    Attributes:
+        values: by column of training_examples what each example has there, JSON columns as text.
+        batch: their texts, as rules read them.
+        histories: the earlier turns of each.
+        characters: int64, the length of each.
+        redacted: how many values of each type were taken out.
+    """
+
+    values: Mapping[str, list[Any]]
+    batch: pa.RecordBatch
+    histories: Sequence[tuple[Message, ...]]
+    characters: np.ndarray
+    redacted: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +119,33 @@ class Curator:
         """
         if not examples:
             return Curated(Rows({}))
-        columns, judged = self._judge(examples)
-        state, reason = self._states(columns, judged, review)
-        rows = _rows(columns, judged, state, reason)
-        ids = rows.columns["id"]
+        columns, batch, judged = self._judge(examples)
+        values = _values(columns, batch, judged, *self._states(columns, judged, review))
+        ids = values["id"]
         identifiers = [(ids[i], digest) for i, digest in columns.identifiers]
-        return Curated(rows, _log(ids, judged), columns.redacted, identifiers)
+        return Curated(Rows(values), _log(ids, judged), columns.redacted, identifiers)
+
+    def judge(self, examples: Sequence[Example]) -> Judgement:
+        """What `curate` makes of `examples`, with what it read to come there and without a log, for work in bulk.
+
+        Raises:
+            PluginError: as `curate`.
+        """
+        columns, batch, judged = self._judge(examples)
+        values = _values(columns, batch, judged, *self._states(columns, judged, False))
+        return Judgement(values, batch, columns.history, judged.features["characters"], columns.redacted)
 
     def explain(self, example: Example) -> list[tuple[str, float]]:
         """The terms of the example's score under this recipe, base first; they sum to the score."""
-        _, judged = self._judge([example])
+        _, _, judged = self._judge([example])
         return self.rubric.terms_of(judged.features)
 
     def why_domain(self, example: Example) -> str:
         """What speaks for the example's domain, in a line."""
-        columns, _ = self._judge([example])
-        return self.classifier.why(columns.to_batch())
+        _, batch, _ = self._judge([example])
+        return self.classifier.why(batch)
 
-    def _judge(self, examples: Sequence[Example]) -> tuple[Columns, _Judged]:
+    def _judge(self, examples: Sequence[Example]) -> tuple[Columns, pa.RecordBatch, _Judged]:
         columns = cleaned(examples, REVIEWING_SOURCES.__contains__)
         if self.redactor is not None:
             redact(columns, self.redactor, self.identifier_key)
@@ -131,7 +160,7 @@ class Curator:
         rejects = [(rule.reason, hit) for rule, hit, _ in findings.values() if rule.outcome == "reject"]
         rejects += self.rubric.rejected(measured, n)
         rejects.append((f"score below {self.settings.reject_below:g}", score < self.settings.reject_below))
-        return columns, _Judged(findings, measured, score, self.rubric.tier(score), rejects)
+        return columns, batch, _Judged(findings, measured, score, self.rubric.tier(score), rejects)
 
     def _states(self, columns: Columns, judged: _Judged, review: bool) -> tuple[list[str], list[str | None]]:
         """State and reason of each example; the first condition that holds decides."""
@@ -174,50 +203,48 @@ def _flags(findings: Findings, n: int) -> list[list[dict[str, Any]]]:
     return flags
 
 
-def _rows(columns: Columns, judged: _Judged, state: list[str], reason: list[str | None]) -> Rows:
-    c, n, features = columns, len(columns), judged.features
-    flags = ["[]" if not of_one else to_json(of_one) for of_one in _flags(judged.findings, n)]
-    hashes = list(
-        map(content_hash, c.system_prompt, c.context, c.history, c.input_text, c.output_text, c.rejected_output)
-    )
-    return Rows(
-        {
-            "id": [whole[:ID_LENGTH] for whole in hashes],
-            "source": c.column("source"),
-            "format": c.column("format"),
-            "input_text": c.input_text,
-            "output_text": c.output_text,
-            "system_prompt": c.system_prompt,
-            "context": c.context,
-            "rejected_output": c.rejected_output,
-            "preference_reason": c.preference_reason,
-            "conversation_history": [to_json(history) if history else "[]" for history in c.history],
-            "metadata": c.metadata_json,
-            "domain": features["domain"].tolist(),
-            "complexity": features["complexity"].tolist(),
-            "quality_score": judged.score.tolist(),
-            "quality_tier": judged.tier.tolist(),
-            "created_at": c.column("created_at"),
-            "updated_at": c.column("updated_at"),
-            "source_id": c.source_id,
-            "parent_id": c.column("parent_id"),
-            "group_key": c.group_key,
-            "licence": c.column("licence"),
-            "language": c.column("language"),
-            "content_hash": hashes,
-            "input_hash": list(map(input_hash, c.history, c.input_text)),
-            "state": state,
-            "reason": reason,
-            "flags": flags,
-            "weight": c.column("weight"),
-            "validated": [True] * n,
-            "used_in_training": [False] * n,
-            "training_run_id": [None] * n,
-        }
-    )
+def _values(
+    columns: Columns, batch: pa.RecordBatch, judged: _Judged, state: list[str], reason: list[str | None]
+) -> dict[str, list[Any]]:
+    """The columns of training_examples, in order."""
+    c, n = columns, len(columns)
+    whole, asked = hashes_of(batch, c.history)
+    return {
+        "id": [one[:ID_LENGTH] for one in whole],
+        "source": c.column("source"),
+        "format": c.column("format"),
+        "input_text": c.input_text,
+        "output_text": c.output_text,
+        "system_prompt": c.system_prompt,
+        "context": c.context,
+        "rejected_output": c.rejected_output,
+        "preference_reason": c.preference_reason,
+        "conversation_history": [to_json(history) if history else "[]" for history in c.history],
+        "metadata": c.metadata_json,
+        "domain": judged.features["domain"].tolist(),
+        "complexity": judged.features["complexity"].tolist(),
+        "quality_score": judged.score.tolist(),
+        "quality_tier": judged.tier.tolist(),
+        "created_at": c.column("created_at"),
+        "updated_at": c.column("updated_at"),
+        "source_id": c.source_id,
+        "parent_id": c.column("parent_id"),
+        "group_key": c.group_key,
+        "licence": c.column("licence"),
+        "language": c.column("language"),
+        "content_hash": whole,
+        "input_hash": asked,
+        "state": state,
+        "reason": reason,
+        "flags": [to_json(one) if one else "[]" for one in _flags(judged.findings, n)],
+        "weight": c.column("weight"),
+        "validated": [True] * n,
+        "used_in_training": [False] * n,
+        "training_run_id": [None] * n,
+    }
 
 
-def _log(ids: Sequence[str], judged: _Judged) -> list[dict[str, Any]]:
+def _log(ids: list[str], judged: _Judged) -> list[dict[str, Any]]:
     first: dict[str, int] = {}
     for i, id in enumerate(ids):
         first.setdefault(id, i)

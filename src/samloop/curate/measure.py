@@ -83,6 +83,7 @@ def turns(batch: pa.RecordBatch) -> np.ndarray:
     return np.diff(np.asarray(batch.column("conversation_history").offsets))
 
 
+@once_per_batch
 def all_characters(batch: pa.RecordBatch) -> np.ndarray:
     """Length of each example in characters: all its fields and earlier turns."""
     total = np.zeros(batch.num_rows, dtype=np.int64)

@@ -26,6 +26,7 @@ from samloop.example import Example
 from samloop.files import absolute, readable, storing
 from samloop.loop.context import Context
 from samloop.loop.contradictions import settle
+from samloop.loop.counts import COUNTS, SourceReport
 from samloop.loop.identifiers import identifier_key
 from samloop.loop.items import evaluation_items
 from samloop.loop.reading import known_options, reading, source_of
@@ -35,8 +36,6 @@ from samloop.rows import Rows
 
 Progress = Callable[[dict[str, Any]], None]
 
-COUNTS = ("read", "added", "duplicate", "rejected", "review")
-
 BATCH_CHARACTERS: Final = 2**24
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
 
@@ -44,31 +43,6 @@ STOPPED: Final = "stopped; all that was stored stays, so collect again to go on"
 
 BATCH_SECONDS: Final = 2.0
 """A batch ends after this long, so that a slow source is seen to move, and little is read again if we die."""
-
-
-@dataclass(slots=True)
-class SourceReport:
-    """What came of one source. ``read == added + duplicate + rejected + review`` holds at every moment."""
-
-    source: str
-    location: str
-    read: int = 0
-    added: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    review: int = 0
-    redacted: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-    error: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; `error` only where there is one."""
-        plain: dict[str, Any] = {"source": self.source, "location": self.location}
-        plain |= {name: getattr(self, name) for name in COUNTS}
-        plain |= {"redacted": dict(self.redacted), "seconds": round(self.seconds, 3)}
-        plain["reasons"] = dict(self.reasons.most_common())
-        return plain | ({"error": self.error} if self.error else {})
 
 
 @dataclass(frozen=True, slots=True)

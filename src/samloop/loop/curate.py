@@ -27,7 +27,7 @@ from samloop.files import private_folder, readable, storing, sweep, write_atomic
 from samloop.loop.bulk import duplicates, engines, report
 from samloop.loop.bulk.near import Nearby, near_duplicates
 from samloop.loop.bulk.plan import Plan, plan
-from samloop.loop.bulk.shards import Format, Place
+from samloop.loop.bulk.shards import Format, Place, draft_name
 from samloop.loop.bulk.unit import LISTED_FILE, MANIFEST_FILE, NAMES_FILE, Settings, Unit, rows_of
 from samloop.loop.bulk.work import Run
 from samloop.loop.items import items_named
@@ -237,7 +237,7 @@ class _Run:
             target = private_folder(self.out / state) / f"part-{numbers[state]:05}.{suffix}"
             numbers[state] += 1
             told = {at: clusters[row] for at, row in enumerate(mine.tolist()) if row in clusters}
-            work = Place(str(folder / f"{state}.{suffix}"), str(target), staying.tobytes(), told)
+            work = Place(str(folder / draft_name(state, suffix)), str(target), staying.tobytes(), told)
             yield {"name": f"{state}/{target.name}", "rows": int(staying.sum())}, work
 
     def _report(
@@ -272,10 +272,10 @@ def _copy_listed(folder: Path, out: BinaryIO, stays: np.ndarray, gone: Mapping[i
     """Copy the records turned away, but for duplicates: what is there already is no loss. Add near-duplicates."""
     with (folder / LISTED_FILE).open("rb") as lines:
         for line in lines:
-            entry = orjson.loads(line)
-            at = entry.pop("at")
-            if at is None or (stays[at] and at not in gone):
-                _write_line(out, entry)
+            # {"at":12,"location":… or {"at":null,…: told by its beginning, which takes a tenth of parsing it.
+            place, rest = line.removeprefix(b'{"at":').split(b",", 1)
+            if place == b"null" or (stays[int(place)] and int(place) not in gone):
+                out.write(b"{" + rest)
     if not gone:
         return
     locations = orjson.loads((folder / MANIFEST_FILE).read_bytes())["locations"]

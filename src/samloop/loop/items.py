@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from samloop.curate.decontaminate import item_text
 from samloop.errors import RecipeError
 from samloop.files import absolute, readable
-from samloop.loop.context import Context
 from samloop.sources.routing import held_out
+
+if TYPE_CHECKING:
+    from samloop.loop.context import Context  # with the store, which curation in bulk has no use for
 
 BRINGING: Final = ("routing",)
 """Suites that bring items of their own. Those of the others are a dataset's test split, which its split keeps out."""

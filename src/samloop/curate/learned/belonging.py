@@ -47,7 +47,7 @@ VERBATIM_CHARACTERS: Final = 80
 _COUNTED: Final = np.zeros(256, dtype=np.int64)
 for _bit, _characters in ((0, "{}()=;<>_"), (16, "0123456789"), (32, "\n"), (48, "?")):
     _COUNTED[[ord(c) for c in _characters]] = 1 << _bit
-_IS_COUNTED: Final = _COUNTED != 0
+_IS_COUNTED: Final = (_COUNTED != 0).tobytes()
 """Four kinds of characters, counted together in one number of 64 bits."""
 
 
@@ -153,7 +153,7 @@ def _shape(beginning: pa.Array, whole: pa.Array) -> tuple[np.ndarray, np.ndarray
     raw = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]] if data else np.zeros(0, dtype=np.uint8)
     bounds = bounds - bounds[0]
     size = np.maximum(np.diff(bounds), 1)
-    at = np.flatnonzero(_IS_COUNTED.take(raw))
+    at = np.flatnonzero(np.frombuffer(raw.tobytes().translate(_IS_COUNTED), np.bool_))
     total = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(_COUNTED.take(raw[at]))])
     counted = np.diff(total[np.searchsorted(at, bounds)])
     code, digits, lines, question = ((counted >> bit) & 0xFFFF for bit in (0, 16, 32, 48))

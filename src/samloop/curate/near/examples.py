@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from samloop.curate.near.compare import BRIEF, JACCARD, PAIR, Compared, Pairs, Verdicts
 from samloop.curate.near.shingles import PROMPT, SHORT_WORDS, WHOLE, Marked, join, shingle_all
@@ -41,13 +40,26 @@ class Cut:
         return cls._of(asked, answered, (e.format for e in examples), threads)
 
     @classmethod
-    def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Cut:
-        """The same of what curation makes of examples, whose earlier turns are JSON text."""
-        turns = (row["conversation_history"] for row in rows)
-        told = (() if text == "[]" else orjson.loads(text) for text in turns)
-        asked = [_asked(row["context"], turns, row["input_text"]) for row, turns in zip(rows, told, strict=True)]
-        answered = [_answered(row["output_text"], row["rejected_output"]) for row in rows]
-        return cls._of(asked, answered, (row["format"] for row in rows), 1)
+    def of_columns(
+        cls, values: Mapping[str, Sequence[Any]], histories: Sequence[tuple[Message, ...]], chosen: Iterable[int]
+    ) -> Cut:
+        """The same of some of a batch that was judged.
+
+        Args:
+            values: by field what each example has there.
+            histories: their earlier turns.
+            chosen: which examples.
+        """
+        context, question, answer, rejected, kind = (
+            values[name] for name in ("context", "input_text", "output_text", "rejected_output", "format")
+        )
+        asked, answered, formats = [], [], []
+        for at in chosen:
+            plain = context[at] is None and not histories[at]
+            asked.append(question[at] if plain else _asked(context[at], histories[at], question[at]))
+            answered.append(_answered(answer[at], rejected[at]))
+            formats.append(kind[at])
+        return cls._of(asked, answered, formats, 1)
 
     @classmethod
     def _of(cls, asked: Sequence[str], answered: Sequence[str], formats: Iterable[str], threads: int) -> Cut:

@@ -49,9 +49,8 @@ _HASH_MASK: Final = np.uint64(2**HASH_BITS - 1)
 _UNSEGMENTED: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _WORDS: Final = re.compile(r"[^\W]+")
 
-_LETTER: Final = np.zeros(256, bool)
-_LETTER[128:] = True
-_LETTER[[ord(c) for c in "0123456789abcdefghijklmnopqrstuvwxyz_"]] = True
+_LETTER: Final = bytes(byte > 127 or chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyz_" for byte in range(256))
+"""1 for each byte of a word."""
 
 _LONG_WORD: Final = 32
 """Bytes of a word that are hashed eight at a time by array operations; longer words are rare and hashed singly."""
@@ -175,7 +174,7 @@ def _units(texts: Sequence[str]) -> tuple[Units, Offsets]:
     # A line end before the first text, and eight bytes after the last, since words are read eight bytes at a time.
     data = b"\n" + b"\n".join(encoded) + b"\n" * 9
     buffer = np.frombuffer(data, np.uint8)
-    inside = _LETTER[buffer]
+    inside = np.frombuffer(data.translate(_LETTER), np.bool_)
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     begins, ends = edges[::2], edges[1::2]
     ends_of_texts = np.cumsum([len(text) + 1 for text in encoded])
@@ -207,15 +206,22 @@ def _by_words(
     Args:
         words: how many words each text has; the parts of one example follow one another.
     """
-    owner = np.repeat(np.arange(len(words)), words)
-    ends = np.cumsum(words)
-    here = np.arange(len(units))
-    in_part = ends[owner] - here >= WORDS
-    in_whole = ends[owner | 1] - here >= WORDS
-    marks = np.where(in_part & by_word[owner], PROMPT << (owner & 1).astype(np.uint8), np.uint8(0))
-    marks |= (in_whole & whole_by_word[owner >> 1]).view(np.uint8) * WHOLE
+    in_all = words.reshape(-1, 2).sum(axis=1)
+    of_part = np.where(by_word.reshape(-1, 2), np.array([PROMPT, ANSWER]), np.uint8(0)).ravel()
+    marks = _marked(of_part, words) | _marked(whole_by_word.view(np.uint8) * WHOLE, in_all)
     chosen = np.flatnonzero(marks)
-    return _key((owner >> 1)[chosen], _rolled(units)[chosen], marks[chosen])
+    owner = np.repeat(np.arange(len(in_all)), in_all)
+    return _key(owner[chosen], _rolled(units)[chosen], marks[chosen])
+
+
+def _marked(marks: Marks, words: Offsets) -> Marks:
+    """The mark of its text on each word but the last two of each text, where no shingle of that text begins."""
+    marked = np.repeat(marks, words)
+    ends = np.cumsum(words)
+    for last in range(1, WORDS):
+        # In a text of fewer words this is one of the last of a text before it, or none.
+        marked[ends[ends >= last] - last] = 0
+    return marked
 
 
 def _by_characters(texts: Sequence[str], examples: Offsets, mark: np.uint8) -> Units:

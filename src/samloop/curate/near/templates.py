@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from samloop.curate.near.shingles import Sets
+from samloop.curate.near.shingles import Hashes, Sets
 
 TEMPLATE_TEXTS: Final = 40
 """A shingle in more texts than this is a template's. See benchmarks/curation/near_quality.py for the sweep."""
@@ -21,8 +21,8 @@ MAX_SLOTS: Final = 2**27
 """Counters at most: 128 MiB. A billion different shingles then add about seven to each."""
 
 
-_AT_ONCE: Final = 2**17
-"""Shingles sorted at once: they fit the second-level cache."""
+_AT_ONCE: Final = 2**19
+"""Shingles sorted at once: two megabytes of them, so that their counters lie close to one another."""
 
 
 def slots_for(shingles: int) -> int:
@@ -47,8 +47,12 @@ class Frequencies:
 
     def add(self, sets: Sets) -> None:
         """Count the texts of `sets`."""
-        for start in range(0, len(sets.hashes), _AT_ONCE):
-            slots = sets.hashes[start : start + _AT_ONCE] & self._mask
+        self.count(sets.hashes)
+
+    def count(self, hashes: Hashes) -> None:
+        """Count the shingles of some texts, each text's once."""
+        for start in range(0, len(hashes), _AT_ONCE):
+            slots = hashes[start : start + _AT_ONCE] & self._mask
             slots.sort()  # then counters are met in order; `bincount` misses the cache at nearly each
             heads = np.flatnonzero(np.concatenate(([True], slots[1:] != slots[:-1])))
             counts, at = np.diff(np.append(heads, len(slots))), slots[heads]

@@ -120,13 +120,13 @@ def _bracket_sums(column: pa.Array) -> np.ndarray:
         return np.zeros(len(column), dtype=np.int64)
     bounds = np.frombuffer(offsets, dtype=np.int64)[column.offset : column.offset + len(column) + 1]
     raw = np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]]
-    places = np.flatnonzero(_IS_BRACKET[raw])
+    places = np.flatnonzero(np.frombuffer(raw.tobytes().translate(_IS_BRACKET), np.bool_))
     total = np.concatenate([[0], np.cumsum(_BRACKET_SUM[raw[places]])])
     at = np.searchsorted(places, bounds - bounds[0])
     return np.diff(total[at])
 
 
-_IS_BRACKET = _BRACKET_SUM != 0
+_IS_BRACKET = (_BRACKET_SUM != 0).tobytes()
 
 
 def _left_open(text: str) -> int:

@@ -32,7 +32,16 @@ from samloop.curate.near.sketch import BANDS, NOTHING
 from samloop.curate.near.templates import Frequencies, slots_for
 from samloop.example import ID_LENGTH
 from samloop.files import private_folder, whole_folder, write_atomic
-from samloop.loop.bulk.unit import HASHES_FILE, MANIFEST_FILE, MARKS_FILE, STARTS_FILE, Settings, rows_of
+from samloop.loop.bulk.unit import (
+    HASHES_FILE,
+    MANIFEST_FILE,
+    MARKS_FILE,
+    PROMPT_STARTS_FILE,
+    PROMPTS_FILE,
+    STARTS_FILE,
+    Settings,
+    rows_of,
+)
 from samloop.loop.bulk.work import Run
 from samloop.recipe import Near
 
@@ -50,6 +59,9 @@ MOST_COUNTED: Final = 254
 
 MOST_SHOWN: Final = 20
 """Pairs in the report; the list of rejects names all."""
+
+READ_IN_VAIN: Final = 2**12
+"""Bytes that take about as long to read as one more call to read takes."""
 
 _KEYED: Final = np.dtype([("key", "<u8"), ("owner", "<u4")])
 
@@ -77,7 +89,8 @@ class Count:
         """Count, and leave the counters."""
         frequencies = Frequencies(np.zeros(self.slots, np.uint8))
         for piece in self.pieces:
-            frequencies.add(_read(folder, piece, self.stays).part(WHOLE))
+            marked = _read(folder, piece, self.stays)
+            frequencies.count(marked.sets.hashes[(marked.marks & WHOLE) != 0])
         write_atomic(Path(self.out), frequencies.table.data)
 
 
@@ -154,7 +167,7 @@ class Shelf:
     def compare(self, first: Pairs, other: Pairs, prompts: bool) -> Verdicts:
         """Compare examples first[i] and other[i], or nothing but what they ask, in portions that memory holds."""
         examples, places = np.unique(np.concatenate((first, other)), return_inverse=True)
-        starts, sizes = self._places(examples)
+        starts, sizes = self._places(examples, PROMPT_STARTS_FILE if prompts else STARTS_FILE)
         found = []
         one, two = places[: len(first)], places[len(first) :]
         for part in portions(sizes[one] + sizes[two]):
@@ -175,34 +188,28 @@ class Shelf:
             some = slice(*np.searchsorted(unit, (at, at + 1)).tolist())
             yield self.folders[at], some, examples[some] - self.begins[at]
 
-    def _places(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _places(self, examples: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Where the shingles of each begin in its unit's file, and how many they are."""
         starts, sizes = np.empty(len(examples), np.int64), np.empty(len(examples), np.int64)
         for folder, some, rows in self.by_unit(examples):
-            found = np.memmap(folder / STARTS_FILE, np.int64, mode="r")
+            found = np.memmap(folder / name, np.int64, mode="r")
             starts[some], sizes[some] = found[rows], found[rows + 1] - found[rows]
         return starts, sizes
 
     def _take(self, examples: np.ndarray, starts: np.ndarray, sizes: np.ndarray, prompts: bool) -> Compared:
-        hashes: list[bytes] = []
-        marks: list[bytes] = []
+        hashes: list[bytes | memoryview] = []
+        marks: list[bytes | memoryview] = []
         kinds = np.empty(len(examples), np.uint8)
         for folder, some, rows in self.by_unit(examples):
             kinds[some] = rows_of(folder)["kind"][rows]
-            # Read, not mapped: pages that are mapped would count as memory for as long as there is room.
-            for name, size, out in ((HASHES_FILE, 4, hashes), (MARKS_FILE, 1, marks)):
-                opened = os.open(folder / name, os.O_RDONLY)
-                try:
-                    for start, count in zip(starts[some].tolist(), sizes[some].tolist(), strict=True):
-                        out.append(os.pread(opened, size * count, size * start))
-                finally:
-                    os.close(opened)
+            if prompts:
+                hashes += _parts(folder / PROMPTS_FILE, starts[some], sizes[some], 4)
+                continue
+            hashes += _parts(folder / HASHES_FILE, starts[some], sizes[some], 4)
+            marks += _parts(folder / MARKS_FILE, starts[some], sizes[some], 1)
         sets = Sets(np.frombuffer(b"".join(hashes), np.uint32), np.concatenate(([0], np.cumsum(sizes))))
-        marked = Marked(sets, np.frombuffer(b"".join(marks), np.uint8))
-        if prompts:
-            asked = marked.part(PROMPT)
-            marked = Marked(asked, np.full(len(asked.hashes), PROMPT))
-        return Compared.of(marked, self.frequencies.common(marked.sets), kinds)
+        marked = np.full(len(sets.hashes), PROMPT) if prompts else np.frombuffer(b"".join(marks), np.uint8)
+        return Compared.of(Marked(sets, marked), self.frequencies.common(sets), kinds)
 
     def ids(self, examples: np.ndarray) -> list[str]:
         """The ids of examples, in any order."""
@@ -213,6 +220,27 @@ class Shelf:
             pairs = zip(noted["high"].tolist(), noted["low"].tolist(), strict=True)
             found += [f"{high:016x}{low:016x}"[:ID_LENGTH] for high, low in pairs]
         return [found[at] for at in places.tolist()]
+
+
+def _parts(path: Path, starts: np.ndarray, sizes: np.ndarray, width: int) -> list[bytes | memoryview]:
+    """The bytes of some ascending parts of a file, whose places are told in entries of `width` bytes.
+
+    Read, not mapped: pages that are mapped would count as memory for as long as there is room. In one go where that
+    reads little in vain.
+    """
+    if not len(starts):
+        return []
+    first, span = int(starts[0]), int(starts[-1] + sizes[-1] - starts[0])
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        if span * width <= 4 * int(sizes.sum()) * width + READ_IN_VAIN * len(sizes):
+            whole = memoryview(os.pread(opened, span * width, first * width))
+            begins = (starts - first) * width
+            return [whole[at:end] for at, end in zip(begins.tolist(), (begins + sizes * width).tolist(), strict=True)]
+        told = zip((sizes * width).tolist(), (starts * width).tolist(), strict=True)
+        return [os.pread(opened, size, start) for size, start in told]
+    finally:
+        os.close(opened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import orjson
 
 from samloop.example import STATES
 from samloop.files import write_atomic
+from samloop.loop.bulk.pictures import histogram
 from samloop.loop.bulk.unit import MANIFEST_FILE, rows_of
-from samloop.loop.collect import COUNTS, SourceReport
+from samloop.loop.counts import COUNTS, SourceReport
 from samloop.protocols import Reject
 
 SCORE_EDGES: Final = np.round(np.linspace(0, 1, 21), 2)
@@ -26,8 +27,6 @@ NEAR_DUPLICATE: Final = "near-duplicate"
 """The reason of a rejection for the sake of another example."""
 
 OUTCOMES: Final = ("accepted", "review", "rejected")
-COLOURS: Final = ("#0072b2", "#e69f00", "#999999")
-"""Blue, orange and grey of the Okabe-Ito palette: told apart with any kind of colour vision."""
 
 
 @dataclass(slots=True)
@@ -132,47 +131,16 @@ def _by_outcome(counts: np.ndarray) -> dict[str, list[int]]:
 
 
 def write_pictures(folder: Path, histograms: Mapping[str, Any], base: str) -> None:
-    """score.png, length.png and tokens.png in `folder`."""
+    """score.svg, length.svg and tokens.svg in `folder`."""
     score, characters, tokens = (histograms[name] for name in ("score", "characters", "tokens"))
-    _bars(folder / "score.png", score["edges"], {n: score[n] for n in OUTCOMES}, "quality score", "Score")
-    _bars(folder / "length.png", characters["edges"], {n: characters[n] for n in OUTCOMES}, "characters", "Length")
     title = f"Tokens of {tokens['examples']:,} accepted examples, drawn evenly ({base})"
-    _bars(folder / "tokens.png", tokens["edges"], {"accepted": tokens["sampled"]}, "tokens", title)
-
-
-def _bars(path: Path, edges: Sequence[float], series: Mapping[str, Sequence[int]], label: str, title: str) -> None:
-    from io import BytesIO
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    left, width = np.asarray(edges[:-1], dtype=float), np.diff(edges)
-    base = np.zeros(len(left))
-    for (name, counts), colour in zip(series.items(), COLOURS, strict=False):
-        if any(counts):
-            axes.bar(left, counts, width, base, align="edge", color=colour, edgecolor="white", lw=0.5, label=name)
-            base += counts
-    if edges[-1] > 1:
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlim(edges[0], edges[-1])
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlabel(label)
-    axes.set_ylabel("examples")
-    axes.set_title(title, loc="left")
-    axes.grid(axis="y", alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if base.any():
-        axes.legend(frameon=False)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "samloop"})
-    write_atomic(path, buffer.getvalue())
+    for name, of, series, label, above in (
+        ("score", score, OUTCOMES, "quality score", "Score"),
+        ("length", characters, OUTCOMES, "characters", "Length"),
+        ("tokens", tokens | {"accepted": tokens["sampled"]}, ("accepted",), "tokens", title),
+    ):
+        picture = histogram(of["edges"], {one: of[one] for one in series}, label, above)
+        write_atomic(folder / f"{name}.svg", picture.encode())
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -204,7 +172,7 @@ def markdown(data: Mapping[str, Any]) -> str:
         lines += ["## Taken out of texts", "", "| times | type |", "|--:|---|"]
         lines += [f"| {n:,} | {name} |" for name, n in totals["redacted"].items()] + [""]
     lines += ["## Distributions", "", "Duplicates are left out.", ""]
-    lines += [f"![{name}]({name}.png)" for name in ("score", "length", "tokens")] + [""]
+    lines += [f"![{name}]({name}.svg)" for name in ("score", "length", "tokens")] + [""]
     lines += ["## Shards", ""]
     lines += [f"- {s['name']}: {s['rows']:,} examples" for s in data["shards"]] or ["None: nothing was accepted."]
     return "\n".join(lines) + "\n"

@@ -21,26 +21,26 @@ import orjson
 import xxhash
 
 import samloop
-from samloop.curate.engine import Curator
+from samloop.curate.engine import Curator, Judgement
 from samloop.curate.near.examples import Cut
-from samloop.curate.near.shingles import WHOLE
+from samloop.curate.near.shingles import PROMPT, WHOLE
 from samloop.example import STATES, Example, to_json
 from samloop.files import whole_folder, write_json
-from samloop.loop.bulk.shards import Format, ShardWriter
+from samloop.loop.bulk.shards import DraftWriter, Format, draft_name
 from samloop.protocols import Reject
 from samloop.recipe import Curate
 from samloop.sources import portions
 from samloop.sources.portions import Portion
 from samloop.text.tokens import Tokenizer
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Raised when what a unit leaves behind changes, so that an older one is not taken for whole."""
 
 BATCH_EXAMPLES: Final = 2_048
 BATCH_CHARACTERS: Final = 2**22
 """Examples are judged in batches of at most this; larger ones are no faster and take more memory."""
 
-SAMPLE: Final = 128
+SAMPLE: Final = 64
 """Accepted examples per unit whose tokens are counted: to count them all would take as long as judging them."""
 
 ROWS: Final = np.dtype(
@@ -58,12 +58,16 @@ ROWS: Final = np.dtype(
 """What is noted of each judged example, in order: content hash, portion of the unit, length, score, code of the
 reason (0: none), place of the state in `STATES`, and kind as near-duplicates tell kinds apart."""
 
+ACCEPTED, REJECTED = STATES.index("accepted"), STATES.index("rejected")
+
 ROWS_FILE: Final = "rows.bin"
 LISTED_FILE: Final = "listed.jsonl"
 MANIFEST_FILE: Final = "manifest.json"
 HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE = "hashes.bin", "marks.bin", "starts.bin", "names.bin"
+PROMPTS_FILE, PROMPT_STARTS_FILE = "prompts.bin", "prompt-starts.bin"
 """Of what is not rejected, for near-duplicates: shingles (uint32) and their marks (uint8), where those of each row
-begin (int64, one more than rows), and as JSON lines where each comes from."""
+begin (int64, one more than rows), and as JSON lines where each comes from. Once more the shingles of what is asked
+alone, since many examples ask the same and only those are compared then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,8 @@ class _Judging:
     written: Counter[str] = field(default_factory=Counter)
     count: int = 0
     shingles: int = 0
-    _begin: int = 0
-    _writers: dict[str, ShardWriter] = field(default_factory=dict)
+    _begins: Counter[str] = field(default_factory=Counter)
+    _writers: dict[str, DraftWriter] = field(default_factory=dict)
     _rows: BinaryIO = field(init=False)
     _listed: BinaryIO = field(init=False)
     _near: dict[str, BinaryIO] = field(default_factory=dict)
@@ -162,17 +166,18 @@ class _Judging:
         self._rows = self.stack.enter_context((self.folder / ROWS_FILE).open("wb"))
         self._listed = self.stack.enter_context((self.folder / LISTED_FILE).open("wb"))
         if self.settings.curate.near.enabled:
-            for name in (HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE):
+            for name in (HASHES_FILE, MARKS_FILE, STARTS_FILE, NAMES_FILE, PROMPTS_FILE, PROMPT_STARTS_FILE):
                 self._near[name] = self.stack.enter_context((self.folder / name).open("wb"))
-            self._near[STARTS_FILE].write(np.zeros(1, np.int64).tobytes())
+            for name in (STARTS_FILE, PROMPT_STARTS_FILE):
+                self._near[name].write(np.zeros(1, np.int64).tobytes())
 
     def run(self) -> None:
         curator = _curator(self.settings.curate.model_dump_json(), to_json(dict(self.settings.items)))
         for at in range(len(self.unit.portions)):
             for examples in self._batches(at):
-                curated = curator.curate(examples)
-                self.redacted[at].update(curated.redacted)
-                self._take(at, list(curated.rows))
+                judged = curator.judge(examples)
+                self.redacted[at].update(judged.redacted)
+                self._take(at, judged)
 
     def _batches(self, at: int) -> Iterator[list[Example]]:
         examples: list[Example] = []
@@ -194,65 +199,70 @@ class _Judging:
         if examples:
             yield examples
 
-    def _take(self, at: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _take(self, at: int, judged: Judgement) -> None:
         """Note every row, write those that are not rejected, list those that are not accepted."""
-        location, codes = self.unit.portions[at].location, []
-        for number, row in enumerate(rows, self.count):
-            codes.append(self.reasons.setdefault(row["reason"], len(self.reasons)))
-            if row["state"] != "accepted":
-                identity = row["source_id"] or row["id"]
-                self._list(number, location, None, identity, row["reason"], row["state"])
-        noted = np.empty(len(rows), dtype=ROWS)
-        hashes = np.frombuffer(bytes.fromhex("".join(row["content_hash"] for row in rows)), dtype=">u8").reshape(
-            -1, 2
-        )
+        values, count = judged.values, judged.batch.num_rows
+        states = np.array([STATES.index(state) for state in values["state"]], np.uint8)
+        location = self.unit.portions[at].location
+        for i in np.flatnonzero(states != ACCEPTED).tolist():
+            identity = values["source_id"][i] or values["id"][i]
+            self._list(self.count + i, location, None, identity, values["reason"][i], values["state"][i])
+        noted = np.empty(count, dtype=ROWS)
+        hashes = np.frombuffer(bytes.fromhex("".join(values["content_hash"])), dtype=">u8").reshape(-1, 2)
         noted["high"], noted["low"] = hashes[:, 0], hashes[:, 1]
-        noted["portion"], noted["reason"] = at, codes
-        lengths = np.fromiter(map(_characters, rows), dtype=np.int64, count=len(rows))
-        noted["characters"] = np.minimum(lengths, 2**32 - 1)
-        noted["score"] = [row["quality_score"] for row in rows]
-        noted["state"] = [STATES.index(row["state"]) for row in rows]
-        noted["kind"] = self._shingles(rows) if self._near else 0
+        noted["portion"] = at
+        noted["reason"] = [self.reasons.setdefault(reason, len(self.reasons)) for reason in values["reason"]]
+        noted["characters"] = np.minimum(judged.characters, 2**32 - 1)
+        noted["score"] = values["quality_score"]
+        noted["state"] = states
+        noted["kind"] = self._shingles(judged, states) if self._near else 0
         self._rows.write(noted.tobytes())
-        self._sample(noted, rows)
+        self._sample(noted, judged)
         for state in ("accepted", "review"):
-            if some := [row for row in rows if row["state"] == state]:
-                self._writer(state).add(some)
-                self.written[state] += len(some)
-        self.count += len(rows)
+            chosen = states == STATES.index(state)
+            if some := int(np.count_nonzero(chosen)):
+                self._writer(state).add(judged, chosen)
+                self.written[state] += some
+        self.count += count
 
-    def _shingles(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    def _shingles(self, judged: Judgement, states: np.ndarray) -> np.ndarray:
         """Cut what is not rejected into shingles; the kinds of all rows."""
-        chosen = np.flatnonzero([row["state"] != "rejected" for row in rows])
-        cut = Cut.of_rows([rows[at] for at in chosen.tolist()])
-        sizes, kinds = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.uint8)
-        sizes[chosen], kinds[chosen] = cut.marked.sets.sizes, cut.kinds
-        starts = self._begin + np.cumsum(sizes)
-        self._begin = int(starts[-1])
+        chosen = np.flatnonzero(states != REJECTED)
+        cut = Cut.of_columns(judged.values, judged.histories, chosen.tolist())
+        kinds = np.zeros(len(states), np.uint8)
+        kinds[chosen] = cut.kinds
+        prompts = cut.marked.part(PROMPT)
+        for name, sets in ((STARTS_FILE, cut.marked.sets), (PROMPT_STARTS_FILE, prompts)):
+            sizes = np.zeros(len(states), np.int64)
+            sizes[chosen] = sets.sizes
+            starts = self._begins[name] + np.cumsum(sizes)
+            self._begins[name] = int(starts[-1])
+            self._near[name].write(starts.data)
+        self._near[PROMPTS_FILE].write(prompts.hashes.data)
         self.shingles += int(np.count_nonzero(cut.marked.marks & WHOLE))
-        self._near[HASHES_FILE].write(cut.marked.sets.hashes.tobytes())
-        self._near[MARKS_FILE].write(cut.marked.marks.tobytes())
-        self._near[STARTS_FILE].write(starts.tobytes())
+        self._near[HASHES_FILE].write(cut.marked.sets.hashes.data)
+        self._near[MARKS_FILE].write(cut.marked.marks.data)
+        names = zip(judged.values["source_id"], judged.values["id"], strict=True)
         self._near[NAMES_FILE].writelines(
-            orjson.dumps(row["source_id"] or row["id"], option=orjson.OPT_APPEND_NEWLINE) for row in rows
+            orjson.dumps(source_id or id, option=orjson.OPT_APPEND_NEWLINE) for source_id, id in names
         )
         return kinds
 
-    def _writer(self, state: str) -> ShardWriter:
+    def _writer(self, state: str) -> DraftWriter:
         if state not in self._writers:
-            writer = ShardWriter(self.folder / f"{state}.{self.settings.format}", self.settings.format)
+            writer = DraftWriter(self.folder / draft_name(state, self.settings.format), self.settings.format)
             self._writers[state] = self.stack.enter_context(writer)
         return self._writers[state]
 
-    def _sample(self, noted: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _sample(self, noted: np.ndarray, judged: Judgement) -> None:
         """Keep the tokens of the accepted examples whose hashes are the smallest: a draw that nothing else moves."""
-        accepted = np.flatnonzero(noted["state"] == STATES.index("accepted"))
+        accepted = np.flatnonzero(noted["state"] == ACCEPTED)
         for i in accepted[np.argsort(noted["low"][accepted], kind="stable")[:SAMPLE]].tolist():
             entry = (-int(noted["low"][i]), self.count + i)
             if len(self.sample) < SAMPLE:
-                heapq.heappush(self.sample, (*entry, _texts(rows[i])))
+                heapq.heappush(self.sample, (*entry, _texts(judged, i)))
             elif entry > self.sample[0][:2]:
-                heapq.heapreplace(self.sample, (*entry, _texts(rows[i])))
+                heapq.heapreplace(self.sample, (*entry, _texts(judged, i)))
 
     def _tokens(self) -> list[int]:
         if not self.sample:
@@ -285,22 +295,10 @@ def _plain(counters: Sequence[Counter[str]]) -> list[dict[str, int]]:
     return [dict(sorted(counter.items())) for counter in counters]
 
 
-def _texts(row: Mapping[str, Any]) -> list[str]:
+def _texts(judged: Judgement, at: int) -> list[str]:
     names = ("system_prompt", "context", "input_text", "output_text", "rejected_output")
-    texts = [row[name] for name in names if row[name]]
-    if row["conversation_history"] != "[]":
-        texts += [turn["content"] for turn in orjson.loads(row["conversation_history"])]
-    return texts
-
-
-def _characters(row: Mapping[str, Any]) -> int:
-    total = len(row["input_text"]) + len(row["output_text"])
-    for name in ("system_prompt", "context", "rejected_output"):
-        if row[name]:
-            total += len(row[name])
-    if row["conversation_history"] != "[]":
-        total += sum(len(turn["content"]) for turn in orjson.loads(row["conversation_history"]))
-    return total
+    texts = [judged.values[name][at] for name in names]
+    return [*filter(None, texts), *(turn["content"] for turn in judged.histories[at])]
 
 
 def rows_of(folder: Path) -> np.ndarray:
