@@ -28,7 +28,7 @@ OBJECTS_BETWEEN_LOOKS: Final = (200_000, 20, 20)
 """How seldom such a process looks for cycles: examples hold none, and looking as often as usual takes 5 %."""
 
 
-_ALLOCATION: Final = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
+_ALLOCATION: Final = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 """glibc's malloc(3), unless the user set it: what one batch gave back serves the next. Handed to the system and asked
 for again, it takes 5 % of a worker's time to be mapped; the most it ever holds is the same."""
 

@@ -17,9 +17,6 @@ from samloop.loop.bulk.work import W
 
 _MODULE: Final = "samloop.loop.bulk.processes"
 
-_MEMORY: Final = {f"MALLOC_{name}_THRESHOLD_": str(2**26) for name in ("MMAP", "TRIM")}
-"""Have glibc keep up to so many bytes that are free: every array of a batch would be new pages from the system."""
-
 
 class Processes(Beside):
     """`count` processes that work on the units in `folder`. Use it as a context, so that they are gone at its end."""
@@ -32,7 +29,7 @@ class Processes(Beside):
             died="a process that judges examples ended before it answered; run the same command again to go on, with "
             "--workers 1 if memory is short",
             threads="samloop-bulk",
-            variables={"OMP_NUM_THREADS": "1"} | _MEMORY,
+            variables={"OMP_NUM_THREADS": "1"},
         )
         self._count = count
 
