@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from samloop.cli.output import Output, count, duration, one_line
+from samloop.cli.output import Output, count, duration, one_line, shorten
 from samloop.cli.progress import spinner
 from samloop.cli.session import Session
 from samloop.files import absolute, readable, storing, write_atomic
@@ -17,6 +17,7 @@ SHOWN: Final = 20
 """Rows of a table on the terminal; --json and --page tell all."""
 
 PATH_COLUMNS: Final = 56
+WIDE_COLUMNS: Final = 120
 
 
 def inventory(
@@ -53,26 +54,11 @@ def _write_page(data: Mapping[str, Any], places: list[Path], path: Path) -> None
 
 
 def _show(out: Output, data: Mapping[str, Any], page: Path | None) -> None:
-    from samloop.loop.inventory_page import share_text, size_text
+    from samloop.loop.inventory_page import size_text
 
     totals = data["totals"]
     if data["files"]:
-        rows = [
-            (
-                tail(file["path"]),
-                file["format"],
-                file["container"],
-                size_text(file["bytes"]),
-                "-" if file["records"] is None else f"{file['records']:,}",
-                file["date"],
-                file["licence"],
-                share_text(file) or "-",
-                file["problem"] or file["state"],
-            )
-            for file in data["files"][:SHOWN]
-        ]
-        columns = ["file", "format", "in", ">size", ">records", "date", "licence", ">stored", "state"]
-        out.table(columns, rows)
+        _show_files(out, data["files"][:SHOWN])
         _more(out, len(data["files"]))
         out.line()
         formats = data["by_format"]
@@ -103,12 +89,49 @@ def _show(out: Output, data: Mapping[str, Any], page: Path | None) -> None:
         out.line(f"The page is at {readable(absolute(page))}.")
 
 
+def _show_files(out: Output, files: Sequence[Mapping[str, Any]]) -> None:
+    """The files as a table that fits: a narrow terminal goes without two of the columns."""
+    from samloop.loop.inventory_page import size_text
+
+    wide = out.console.width >= WIDE_COLUMNS
+    rows = []
+    for file in files:
+        row = [
+            tail(file["path"], min(max(out.console.width - (104 if wide else 66), 14), PATH_COLUMNS)),
+            file["format"],
+            file["container"],
+            size_text(file["bytes"]),
+            "-" if file["records"] is None else f"{file['records']:,}",
+            file["date"],
+            file["licence"],
+            _state(file),
+        ]
+        rows.append(row if wide else [cell for at, cell in enumerate(row) if at not in (2, 6)])
+    names = ["file", "format", "in", ">size", ">records", ">date", "licence", "state"]
+    out.table(names if wide else [name for name in names if name not in ("in", "licence")], rows)
+
+
+def _state(file: Mapping[str, Any]) -> str:
+    """One phrase: what is wrong with it, or what the store has of it."""
+    from samloop.loop.inventory_page import share_text
+
+    if file["problem"]:
+        return shorten(file["problem"], 40)
+    return f"{share_text(file)} in store" if file["state"] == "partly in store" else str(file["state"])
+
+
 def _show_groups(out: Output, data: Mapping[str, Any]) -> None:
     """Copies, small and empty files, dangling links and what could not be read; each only where there is some."""
     from samloop.loop.inventory_page import size_text
 
+    half = min(max((out.console.width - 24) // 2, 18), PATH_COLUMNS)
     copies = [
-        (tail(group["paths"][0]), tail(path), size_text(group["bytes"]), "another" if group["drives"] > 1 else "same")
+        (
+            tail(group["paths"][0], half),
+            tail(path, half),
+            size_text(group["bytes"]),
+            "another" if group["drives"] > 1 else "same",
+        )
         for group in data["duplicates"]
         for path in group["paths"][1:]
     ]
@@ -136,7 +159,7 @@ def _more(out: Output, number: int) -> None:
         out.line(f"… and {number - SHOWN:,} more; --json and --page list them.", style="dim")
 
 
-def tail(path: str) -> str:
+def tail(path: str, columns: int = PATH_COLUMNS) -> str:
     """The end of a path, which tells more than its beginning, safe to print on one line."""
     line = one_line(path)
-    return line if len(line) <= PATH_COLUMNS else "…" + line[-PATH_COLUMNS + 1 :]
+    return line if len(line) <= columns else "…" + line[-columns + 1 :]
