@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from samloop.example import Example
@@ -72,9 +73,13 @@ def look_at(found: Found, variables: Mapping[str, str]) -> Look:
 
 def known(record: Mapping[str, Any]) -> str | None:
     """The name of the record's format, the source that reads it after a bar where that is not `dataset`; or None."""
-    format_ = format_of(frozenset(record)) or format_of(
-        frozenset(key.strip().lower().replace(" ", "_") for key in record)
-    )
+    return _named(tuple(record))
+
+
+@lru_cache(maxsize=1024)
+def _named(keys: tuple[str, ...]) -> str | None:
+    usual = frozenset(key.strip().lower().replace(" ", "_") for key in keys)
+    format_ = format_of(frozenset(keys)) or format_of(usual)
     if format_ is None:
         return None
     name = format_[0].name.removeprefix("a ")
