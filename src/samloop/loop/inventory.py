@@ -177,7 +177,10 @@ class _Taking:
             found = tuple(islice(sample_of(plugins.load("sources", look.kind), str(path)), SAMPLED))
         except SamloopError:
             return look
-        return replace(look, examples=found)
+        problem = look.problem or (None if found else "no example in it")
+        return replace(
+            look, examples=found, problem=problem, sampled=0 if len(found) == SAMPLED else look.records or 0
+        )
 
     def _add(self, found: Found, look: Mapping[str, Any]) -> None:
         mtime = found.mtime_ns / 1e9
@@ -199,7 +202,7 @@ class _Taking:
             "problem": look["problem"] or problem,
         }
         if found.path == self.context.home.database:
-            file["share_in_store"] = 1.0
+            file |= {"share_in_store": 1.0, "sampled": look["records"]}
         self.files.append(file)
         self.stamps[found.path] = found
         if look["ids"]:
