@@ -20,8 +20,8 @@ from samloop.errors import StoreError
 
 PUTS_AT_ONCE: Final = 500
 SECONDS_AT_ONCE: Final = 1.0
-"""A transaction ends after so many files or so long, so that a killed inventory looks at little again, and another that
-runs beside it need not wait."""
+"""A transaction ends after so many files or so long: a killed inventory looks at little again, and another one beside
+it need not wait."""
 
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS looks (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
