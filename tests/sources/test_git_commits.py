@@ -14,8 +14,10 @@ from samloop.errors import SourceError
 from samloop.example import Example
 from samloop.protocols import Mark, Record, Reject
 from samloop.sources import git_commits
-from samloop.sources.git_commits import parse_commit, read
-from samloop.sources.git_messages import clean, turned_away
+from samloop.sources.git_commits import read
+from samloop.sources.git_messages import clean
+from samloop.sources.git_objects import parse_commit
+from samloop.sources.git_worth import turned_away
 
 MIT = (
     "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software. "
