@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-EMAIL: Final = "@".join(("grace.waters", "pumps.example.com"))
+EMAIL: Final = "@".join(("grace.waters", "waterworks-of-nowhere.net"))
 """An address that no store may hold; every input of a case does."""
 
 KEY: Final = "gh" + "p_" + base64.b32encode(hashlib.sha256(b"opens nothing").digest()).decode()[:36]
@@ -42,6 +42,7 @@ class Case:
             clock, no chance. Only the last parts of the path may show in what comes out.
         add_one: adds one record to the input at that location.
         adds: how many examples that record becomes.
+        alone: a plain question with its answer may go without a group: its split then hangs on what it resembles.
         options: of the source, as in its table of the recipe.
         secrets: what must not reach the store.
         grow: writes an input of about that many bytes of text, in records of usual size, and returns the location.
@@ -54,6 +55,7 @@ class Case:
     make: Make
     add_one: Change
     adds: int = 1
+    alone: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = (EMAIL, KEY)
     grow: Grow | None = None

@@ -61,4 +61,4 @@ def grow(folder: Path, size_bytes: int) -> Path:
     return path
 
 
-CASE = Case(name="dataset", make=make, add_one=add_one, grow=grow)
+CASE = Case(name="dataset", make=make, add_one=add_one, alone=True, grow=grow)

@@ -42,6 +42,11 @@ Open and close it three times with the command, and look for drops under the pip
 pump valve --cycle 3
 ```
 """
+FILTER = """
+## When does the filter need washing?
+
+Every two weeks in summer, and at once when the pressure behind it falls below one bar, since sand then passes it.
+"""
 
 
 def make(folder: Path) -> Path:
@@ -52,9 +57,8 @@ def make(folder: Path) -> Path:
 
 
 def add_one(location: Path) -> None:
-    text = "\n## When does the filter need washing?\n\nEvery two weeks in summer, and when the pressure falls below one bar.\n"
     with (location / "parts" / "valve.md").open("a", encoding="utf-8") as file:
-        file.write(text)
+        file.write(FILTER)
 
 
 def grow(folder: Path, size_bytes: int) -> Path:
@@ -67,4 +71,4 @@ def grow(folder: Path, size_bytes: int) -> Path:
     return folder
 
 
-CASE = Case(name="docs", make=make, add_one=add_one, grow=grow)
+CASE = Case(name="docs", make=make, add_one=add_one, grow=grow, grown_bytes=(2**20, 5 * 2**20))

@@ -9,6 +9,14 @@ from pathlib import Path
 from cases import EMAIL, KEY, Case
 
 FIRST_DATE = 1_600_000_000
+LOG = f"""\
+OWNER = "{EMAIL}"
+TOKEN = "{KEY}"
+
+
+def send(valve):
+    return valve.log if valve.stuck else None
+"""
 
 
 def git(folder: Path, *arguments: str, at: int = 0, stdin: str | None = None) -> str:
@@ -48,14 +56,14 @@ def make(folder: Path) -> Path:
     commit(
         repository,
         "Stop the pump before the tank runs over\n\n"
-        f"The level was read once an hour, which is too seldom in spring. Reported by {EMAIL}.",
+        "The level was read once an hour. In spring, when the well is full, the tank fills up in half of that.",
         {"pump.py": "def start(tank):\n    return tank.empty\n\n\ndef stop(tank):\n    return tank.level > 0.9\n"},
     )
     commit(repository, "wip", {"notes.txt": "valve\n"})
     commit(
         repository,
         "Send the log to the owner when a valve is stuck",
-        {"log.py": f'TOKEN = "{KEY}"\n\n\ndef send(valve):\n    return valve.log if valve.stuck else None\n'},
+        {"log.py": LOG},
     )
     return repository
 
