@@ -13,6 +13,7 @@ from typing import Final
 
 from samloop.sources.git_worth import MAX_LINE_CHARACTERS, says_nothing
 
+MAX_MESSAGE_CHARACTERS: Final = 16_000
 MAX_PARAGRAPH_CHARACTERS: Final = 3000
 """Longer paragraphs are left as they are: the patterns are for prose, and so is what they cost."""
 
@@ -91,9 +92,13 @@ _BULLET: Final = re.compile(r"^\* (.*)")
 def clean(message: str) -> str:
     """`message` without trailers, references, asides to a reviewer, and the log of squashed commits.
 
+    One of more than `MAX_MESSAGE_CHARACTERS` is left as it is.
+
     "(#123)" goes as well: the number is known only after the pull request is opened, so a model that learnt to write
     it would invent it. Numbers inside a sentence stay, they carry its meaning.
     """
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        return message
     lines = [_MARKS.sub("", line).rstrip() for line in message.replace("\r\n", "\n").split("\n")]
     while lines and not lines[0].strip():
         lines.pop(0)
@@ -143,22 +148,23 @@ def _body(lines: list[str], subject: str) -> str:
     """What of the body explains the change, in its own words."""
     paragraphs = [part.strip("\n") for part in re.split(r"\n[ \t]*\n", "\n".join(lines)) if part.strip()]
     kept: list[str] = []
+    said: set[str] = set()
     for paragraph in _unsquashed(paragraphs, subject):
         text = _knowable(_OPENING.sub("", paragraph))
-        if text.strip() and not _is_aside(text) and not _is_said(text, kept):
+        plain = _plain(text)
+        if text.strip() and plain not in said and not _is_empty(text) and not _is_aside(text):
             kept.append(text)
+            said.add(plain)
         elif kept:
             kept[-1] = _without_announcement(kept[-1])
     body = _without_footnotes(_strip_ending("\n\n".join(part for part in kept if part)))
     return "" if _repeats(body, subject) else body
 
 
-def _is_said(paragraph: str, before: list[str]) -> bool:
-    """Whether a paragraph says nothing, or what one before it said."""
-    if len(paragraph) <= MAX_LINE_CHARACTERS and "\n" not in paragraph and says_nothing(paragraph.lstrip("*+- ")):
-        return True
-    plain = _plain(paragraph)
-    return any(_plain(one) == plain for one in before)
+def _is_empty(paragraph: str) -> bool:
+    """Whether a paragraph is one line that would fit any change ("Update README.md")."""
+    short = len(paragraph) <= MAX_LINE_CHARACTERS and "\n" not in paragraph
+    return short and says_nothing(paragraph.lstrip("*+- "))
 
 
 def _repeats(body: str, subject: str) -> bool:

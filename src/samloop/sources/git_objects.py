@@ -30,9 +30,12 @@ _DAY: Final = 86400.0
 AUTHOR_DIGITS: Final = 6
 """24 bits tell the authors of one repository apart, and are shared by too many addresses to lead back to one."""
 
+MAX_ADDRESS_CHARACTERS: Final = 254
+"""RFC 5321; a longer one is none."""
+
 _PERSON: Final = re.compile(rb"^(.*?)\s*<([^>]*)>\s*(-?\d{1,15})?")
 _CO_AUTHOR: Final = re.compile(
-    r"^\s*co-?authored[ -]by\s*:[^<\n]{0,200}<([^<>\n]{1,200})>", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*co-?authored[ -]by[ \t]*:[^<\n]{0,200}<([^<>\n]{1,200})>", re.IGNORECASE | re.MULTILINE
 )
 _MAX_CO_AUTHORS: Final = 20
 
@@ -111,6 +114,8 @@ _REDACTOR: Final = Redactor()
 
 @lru_cache(maxsize=4096)
 def _is_redacted(address: str) -> bool:
+    if len(address) > MAX_ADDRESS_CHARACTERS:
+        return False
     return bool(PLACEHOLDER.fullmatch(_REDACTOR.redact(address, Placeholders())))
 
 
