@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from samloop.errors import SourceError
 from samloop.sources.git_program import Repository
-from samloop.sources.paths import Part, part_of
+from samloop.sources.paths import Part, language_of, part_of
 
 MAX_FILES: Final = 400
 """A change to more files is a mass move or an import; no diff of it tells what the message says."""
@@ -85,7 +85,9 @@ class Change:
         counts = " ".join(
             f"{sign}{count}" for sign, count in (("+", self.insertions), ("-", self.deletions)) if count
         )
-        return f"{name} | {' '.join(part for part in (self.what, 'binary' if self.binary else counts) if part)}"
+        if self.binary:
+            counts = "binary" if language_of(self.path) is None else "too large to show"
+        return f"{name} | {' '.join(part for part in (self.what, counts) if part)}"
 
 
 @dataclass(slots=True)

@@ -51,6 +51,7 @@ _ENDING: Final = re.compile(
     rf"|[,;.–—-]\s*\b(?:close[sd]?|fixe[sd]|resolve[sd]?)[\s:]+\d+|\s\#\d+)\s*\.?\s*$",
     re.IGNORECASE,
 )
+_LED: Final = re.compile(r"[\s,;.–—-]+(?:(?:fix\s+)?for|of|to|in|from|see|per|re)$", re.IGNORECASE)
 _OPENING: Final = re.compile(rf"^(?:{_VERB}[\s:]*{_TICKET}[\s,;.]+)+(?=\S)", re.IGNORECASE)
 _LEADING: Final = re.compile(r"^\s*(?:[*+-]\s+|(?:\[?(?:#\d+|gh-\d+|[A-Z][A-Z]+-\d+)\]?\s*[:\-]?\s+))+")
 _TWICE: Final = re.compile(r"^([\w./-]{1,40}:\s+)\1+")
@@ -74,7 +75,8 @@ _CHAT: Final = re.compile(
 _TO_SOMEBODY: Final = re.compile(
     r"""\b(?:let[ ]me[ ]know|what[ ]do[ ]you|do[ ]you[ ](?:want|think|like)|could[ ]you|should[ ]we
     |if[ ]you[ ](?:would[ ])?prefer|you[ ](?:requested|asked|wanted|suggested|prefer)|thanks[ ](?:to[ ])?@|thank[ ]you
-    |cc[ ]@|in[ ]this[ ](?:pr|pull[ ]request)|per[ ](?:the[ ])?review|code[ ]review)\b""",
+    |cc[ ]@|(?:a|my|this|the)[ ](?:pr|pull[ ]request)|(?:hi|hello|hey)(?=[,!])
+    |per[ ](?:the[ ])?review|code[ ]review)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 _FIRST_PERSON: Final = re.compile(r"\bI\b|\bI'|\bi'?m\b|\bmy\b|\bim\b")
@@ -106,10 +108,16 @@ def clean(message: str) -> str:
         return ""
     subject, rest = _joined(lines[0].strip(), lines[1:])
     if len(subject) <= MAX_LINE_CHARACTERS:
-        subject = _ENDING.sub("", _ENDING.sub("", _LEADING.sub("", subject))).strip()
-        subject = _TWICE.sub(r"\1", subject)
+        subject = _without_ending(_LEADING.sub("", subject))
+        subject = _TWICE.sub(r"\1", " ".join(subject.split()))
     body = _body(_without_trailers(rest), subject)
     return f"{subject}\n\n{body}" if body else subject
+
+
+def _without_ending(subject: str) -> str:
+    """A subject without references at its end, and without the word that led to them ("test for #12")."""
+    stripped = _ENDING.sub("", _ENDING.sub("", subject)).strip()
+    return subject.strip() if stripped == subject.strip() else _LED.sub("", stripped)
 
 
 def _joined(subject: str, rest: list[str]) -> tuple[str, list[str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from samloop.sources.paths import language_of
+
 MAX_LINE_CHARACTERS: Final = 300
 """Longer lines are prose or pasted output; the patterns are for short ones, and so is what they cost."""
 
@@ -33,12 +35,22 @@ _FILLER: Final = frozenset(
     update updated updates updating various version warning warnings whitespace whoops wip work working works
     wrong yarn yet""".split()
 )
+_TYPES: Final = frozenset(
+    "feat fix doc docs style refactor perf test tests build ci chore deps misc lint examples example readme".split()
+)
+_VAGUE: Final = frozenset(
+    "various misc minor tweak tweaks change changes update updates stuff wip more some small cleanup refactor "
+    "refactoring improvements improve".split()
+)
+_PREFIX: Final = re.compile(r"^([\w./-]+)(?:\([^)]{0,40}\))?!?:\s*")
 _STEP: Final = r"(?:(?!(?:in|to|for|of|on|from|with|into|and|as|by)\b)[^\s:]+ ){0,2}"
+_ABOUT_FILE: Final = re.compile(
+    rf"^(?:(?:(?:updat|creat|edit|improv|modif|chang)(?:e[ds]?|ing|ed|s|y|ied|ying)? {_STEP}"
+    r"|(?:add(?:ed|ing|s)?|fix(?:ed|es|ing)?) (?:the )?))?(?P<file>[\w()./\\-]*\w\.\w{1,8})[.!]?$",
+    re.IGNORECASE,
+)
 _AUTOMATIC: Final = re.compile(
-    r"^(?:(?:updat|creat|delet|edit|renam|remov|improv|modif|chang)(?:e[ds]?|ing|ed|s|y|ied|ying)? "
-    rf"{_STEP}[\w()./\\-]*\w\.\w{{1,8}}"
-    rf"|(?:add(?:ed|ing|s)?|fix(?:ed|es|ing)?) (?:the )?[\w()./\\-]*\w\.\w{{1,8}}"
-    r"|add(?:ed)? files via upload"
+    r"^(?:add(?:ed)? files via upload|patch[- ]?\d+|(?:hotfix|bugfix|feature|feat|fix|patch|docs)/[^\s:][^:]*"
     r"|auto[- ]?(?:commit|update|generated).*|initial (?:commit|import|version|revision)\b.*|first commit\b.*"
     r"|(?:travis|circle ?ci|jenkins|ci|appveyor|github actions?|nightly|automated?) "
     r"(?:build|deploy\w*|update|commit)\b.*|(?:the )?(?:requested|suggested|minor|some|small) changes\b.{0,30}"
@@ -48,8 +60,10 @@ _AUTOMATIC: Final = re.compile(
     r"|apply suggestions? from code review|address(?:es|ed)? .{0,20}(?:review|feedback|comments?).{0,20})[.!]?$",
     re.IGNORECASE,
 )
-_FILE_NAME: Final = re.compile(r"[\w./-]*\w\.[A-Za-z]\w{0,4}")
 _CUT: Final = re.compile(r"(?:\b(?:for|to|of|the|an?|and|or|with)|\.\.\.|…|,)$", re.IGNORECASE)
+_ASIDE: Final = re.compile(
+    r"\b(?:lol|lmao|rofl|haha\w*|hehe\w*|omg+|my (?:bad|fault))\b|(?<![\w/:])[:;]-?[)DPp(](?![\w(])", re.IGNORECASE
+)
 _RUDE: Final = re.compile(
     r"\b(?:\w*fuck\w*|shit\w*|bullshit|bitch\w*|bastard\w*|crap(?:py)?|wtf|(?:ass|dumb|jack)(?:hole|ass)|in the ass"
     r"|goddamn\w*)\b",
@@ -138,6 +152,8 @@ def turned_away(message: str, original: str) -> str | None:
         return "message says nothing"
     if not body and _CUT.search(subject):
         return "message is cut off"
+    if _ASIDE.search(subject):
+        return "message is an aside"
     if _RUDE.search(message):
         return "message swears"
     if _DEPENDENCY.match(subject):
@@ -147,8 +163,23 @@ def turned_away(message: str, original: str) -> str | None:
 
 def says_nothing(subject: str) -> bool:
     """Whether a subject is made of words that fit any change ("wip", "fix typo", "Update README.md")."""
-    plain = re.sub(r"^[a-z]+(?:\([^)]*\))?!?:\s*", "", subject, count=1)
-    if _AUTOMATIC.match(plain) or _FILE_NAME.fullmatch(plain):
+    prefix, plain = _parted(subject)
+    if _AUTOMATIC.match(plain) or _is_about_a_file(plain):
         return True
     words = re.findall(r"[^\W_]+(?:'\w+)?", plain.lower())
-    return all(word in _FILLER or word.isdigit() for word in words)
+    if not all(word in _FILLER or word.isdigit() for word in words):
+        return False
+    # A part that is named says something: "xdotool: fix typo", but not "xdotool: various tweaks".
+    return prefix is None or prefix.lower() in _TYPES or len(words) < 2 or not _VAGUE.isdisjoint(words)
+
+
+def _parted(subject: str) -> tuple[str | None, str]:
+    """What stands before the colon of a subject, and the rest."""
+    found = _PREFIX.match(subject)
+    return (found[1], subject[found.end() :]) if found else (None, subject)
+
+
+def _is_about_a_file(text: str) -> bool:
+    """Whether a text names a file and at most that it was written or touched."""
+    found = _ABOUT_FILE.match(text)
+    return bool(found and (language_of(found["file"]) or found["file"].lower().endswith((".txt", ".adoc", ".org"))))
