@@ -2,8 +2,9 @@
 
     python benchmarks/collect_git.py [REPOSITORY [NAME]]
 
-Reads the repository, then one with the same commits several times over (made here with git fast-import),
-each in a process of its own. Prints commits per second, the peak memory of samloop and of its largest git child.
+Reads the repository, one with the same commits several times over, and one of 100,000 small commits (both made here
+with git fast-import), each in a process of its own. Prints commits per second, the peak memory of samloop and of its
+largest git child.
 The aim is 500 commits/s with diffs, and memory that does not grow with the history.
 """
 
@@ -23,6 +24,7 @@ from common import ROOT, machine, median, publish, table
 
 TIMES = 4
 ROUNDS = 3
+MADE_COMMITS = 100_000
 
 
 def measure(path: str) -> dict[str, float]:
@@ -37,10 +39,12 @@ def measure(path: str) -> dict[str, float]:
     for record in read(path, None):
         if isinstance(record, Mark):
             continue
-        commits += 1
         if isinstance(record, Example):
             examples += 1
+            commits += record.metadata["category"] == "commit_message"
             characters += len(record.input_text) + len(record.output_text)
+        else:
+            commits += 1
     seconds = time.perf_counter() - started
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
@@ -87,6 +91,26 @@ def repeated(path: str, folder: Path) -> Path:
     return target
 
 
+def made(folder: Path) -> Path:
+    """A bare repository of `MADE_COMMITS` commits that change a line or two in one of a hundred files."""
+    target = folder / "made.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(target)], check=True)
+    importing = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=target, stdin=subprocess.PIPE)
+    assert importing.stdin is not None
+    for number in range(MADE_COMMITS):
+        message = f"Let pump {number % 97} wait {number} seconds for valve {number % 89}"
+        text = "".join(f"pump_{line} = {number * line}\n" for line in (1, 2)) + "valve = 0\n" * 20
+        importing.stdin.write(
+            f"commit refs/heads/main\ncommitter A <a@example.org> {1_400_000_000 + number} +0000\n"
+            f"data {len(message)}\n{message}\n"
+            f"M 100644 inline part_{number % 100}.py\ndata {len(text)}\n{text}\n".encode()
+        )
+    importing.stdin.close()
+    if importing.wait():
+        raise SystemExit("git fast-import failed")
+    return target
+
+
 def git(path: str, *arguments: str) -> bytes:
     return subprocess.run(["git", "-C", path, *arguments], capture_output=True, check=True).stdout
 
@@ -99,8 +123,13 @@ def main() -> None:
     name = sys.argv[2] if len(sys.argv) > 2 else Path(path).resolve().name
     rows = [("history", "commits", "examples", "s", "processor s", "commits/s", "peak MB, samloop", "peak MB, git")]
     with tempfile.TemporaryDirectory() as folder:
-        for label, place in (("1x", path), (f"{TIMES}x", str(repeated(path, Path(folder))))):
-            runs = [json.loads(one(place)) for _ in range(ROUNDS)]
+        places = (
+            ("1x", path, ROUNDS),
+            (f"{TIMES}x", str(repeated(path, Path(folder))), ROUNDS),
+            (f"made, {MADE_COMMITS:,}", str(made(Path(folder))), 1),
+        )
+        for label, place, rounds in places:
+            runs = [json.loads(one(place)) for _ in range(rounds)]
             middle = {key: median([run[key] for run in runs]) for key in runs[0]}
             speed = f"{middle['commits'] / middle['seconds']:,.0f}"
             figures = [f"{middle[key]:,.0f}" for key in ("commits", "examples")]
@@ -108,7 +137,7 @@ def main() -> None:
             rows.append((label, *figures, speed, *(f"{middle[key]:.1f}" for key in ("peak_mb", "git_mb"))))
     text = (
         f"{machine()}, {git('.', '--version').decode().strip()}\n"
-        f"repository: {name}; medians of {ROUNDS} runs, each in a process of its own\n"
+        f"repository: {name}; medians of {ROUNDS} runs (the made history: one), each in a process of its own\n"
         f"processor seconds of samloop and git together; load average at the end {os.getloadavg()[0]:.1f}\n\n"
         f"{table(rows)}"
     )

@@ -11,12 +11,10 @@ grow with the history. (git itself holds the commit graph while it sorts, about 
 
 from __future__ import annotations
 
-import hashlib
-import re
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import nsmallest
 from itertools import islice
 from typing import Any, Final
 
@@ -25,9 +23,14 @@ import xxhash
 from samloop.errors import SourceError
 from samloop.example import Example, normalise
 from samloop.protocols import Mark, Record, Reject, source
-from samloop.sources.git_diff import MAX_FILES, Diff, overview, read_diffs, telling_hunks
-from samloop.sources.git_messages import clean, is_bot, style_of, turned_away
+from samloop.sources.git_diff import MAX_FILES, Diff, diffs_of
+from samloop.sources.git_messages import clean
+from samloop.sources.git_objects import Commit, author_group, co_authors, identified, read_commits
 from samloop.sources.git_program import Repository, find
+from samloop.sources.git_reasons import explanation
+from samloop.sources.git_requests import in_short, message_request, reason_request
+from samloop.sources.git_style import SAMPLED, Convention, convention_of, in_words, style_of
+from samloop.sources.git_worth import says_nothing, turned_away
 from samloop.sources.paths import language_of
 
 SOURCE: Final = "git_commits"
@@ -35,42 +38,9 @@ PORTION_COMMITS: Final = 256
 MAX_COMMIT_BYTES: Final = 256 * 1024
 """A commit object, which is its message, of more than this is turned away unread."""
 
-_EARLIEST: Final = 315532800.0  # 1980: earlier author dates come from broken clocks and converters
-_LATEST: Final = 4102444800.0  # 2100
-_DAY: Final = 86400.0
-
-_SHORT: Final = (
-    "Write a one-line commit message for this change to {repo}.",
-    "Summarise this change to {repo} as the subject line of a commit.",
-    "I'm about to commit this in {repo}. What should the message be? One line is enough.",
-    "Give me a commit subject for the following diff ({repo}).",
-    "What is a good one-line commit message for these changes to {repo}?",
-    "Here is my diff for {repo}. Suggest a short commit message.",
-)
-_LONG: Final = (
-    "Write a commit message for this change to {repo}: a subject line, then a body that explains it.",
-    "I'm about to commit this in {repo}. Write the full message, subject and body.",
-    "Give me a commit message with an explanation in its body for the following diff ({repo}).",
-    "Describe this change to {repo} as a commit message, with details below the subject.",
-    "Here is my diff for {repo}. Write a detailed commit message for it.",
-)
-_STYLES: Final = {
-    "conventional": " Follow Conventional Commits.",
-    "component": " Begin the subject with the part that changes, as in 'part: what'.",
-    "plain": "",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a commit object says of itself. `author` is a hash of the address, dates are Unix seconds."""
-
-    id: str
-    parents: int
-    author: str
-    bot: bool
-    created_at: float
-    message: str
+_MOSTLY: Final = 0.7
+"""Where the reasons are more of a message than this, its subject alone is asked for beside them: subject and body
+given the change are the subject given the change and the body given both, and the same words are learnt once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +77,16 @@ def read(
     """
     repository = find(location, name=name)
     head = _head(repository, branch)
-    reader = _Reader(
-        repository,
-        identity=f"{repository.name}@{repository.root(head)[:12]}",
-        licence=repository.licence(head),
-        max_diff_characters=max_diff_characters,
-    )
-    for leg in _legs(repository, head, since):
-        yield from _walk(repository, leg, reader)
+    if legs := _legs(repository, head, since):
+        reader = _Reader(
+            repository,
+            identity=f"{repository.name}@{repository.root(head)[:12]}",
+            licence=repository.licence(head),
+            convention=convention_of(_sampled_subjects(repository, head)),
+            max_diff_characters=max_diff_characters,
+        )
+        for leg in legs:
+            yield from _walk(repository, leg, reader)
     yield Mark({"head": head})
 
 
@@ -143,6 +115,23 @@ def _legs(repository: Repository, head: str, since: Mapping[str, Any] | None) ->
     if known != head:
         legs.append(Leg(head, known))
     return legs
+
+
+def _sampled_subjects(repository: Repository, head: str) -> list[str]:
+    """Subjects of commits from the whole history, cleaned.
+
+    Those with the smallest hashes: a drawing that a growing history changes little, and never for the commits that
+    were in it already.
+    """
+    with repository.stream("rev-list", "--no-merges", head) as out:
+        chosen = nsmallest(SAMPLED, (line.strip() for line in out))
+    subjects = []
+    for found in read_commits(repository, [commit.decode() for commit in chosen]):
+        if isinstance(found, Commit):
+            message = clean(found.message)
+            if not _turned_away(found, found.parents, message):
+                subjects.append(message.partition("\n")[0])
+    return subjects
 
 
 def _walk(repository: Repository, leg: Leg, reader: _Reader) -> Iterator[Record]:
@@ -176,6 +165,7 @@ class _Reader:
     repository: Repository
     identity: str
     licence: str | None
+    convention: Convention
     max_diff_characters: int
 
     def portion(self, parents: Mapping[str, int]) -> Iterator[Record]:
@@ -184,90 +174,56 @@ class _Reader:
         Args:
             parents: how many parents each has for git, which is fewer than the commit says at a shallow clone's end.
         """
-        records: dict[str, Reject | None] = {}
-        good: dict[str, Commit] = {}
-        for found in self._commits(list(parents)):
-            if isinstance(found, Reject):
-                records[str(found.id)] = found
+        found: list[Reject | tuple[Commit, str]] = []
+        for commit in read_commits(self.repository, list(parents)):
+            if isinstance(commit, Reject):
+                found.append(commit)
                 continue
-            reason = _turned_away(found, parents[found.id])
-            records[found.id] = self._reject(found.id, reason) if reason else None
-            if reason is None:
-                good[found.id] = found
-        diffs = self._diffs(list(good))
-        for commit, reject in records.items():
-            yield reject if reject is not None else self._record(good[commit], next(diffs))
+            message = clean(commit.message)
+            reason = _turned_away(commit, parents[commit.id], message)
+            found.append(self._reject(commit.id, reason) if reason else (commit, message))
+        diffs = diffs_of(self.repository, [one[0].id for one in found if not isinstance(one, Reject)])
+        for one in found:
+            if isinstance(one, Reject):
+                yield one
+            else:
+                yield from self._records(*one, next(diffs))
 
     def _reject(self, commit: str, reason: str, detail: str = "") -> Reject:
         return Reject(self.repository.location, reason, detail, id=commit)
 
-    def _commits(self, ids: list[str]) -> Iterator[Commit | Reject]:
-        with self.repository.stream("cat-file", "--batch", lines=ids) as out:
-            for commit in ids:
-                head = out.readline().split()
-                if len(head) != 3:
-                    yield self._reject(commit, "commit cannot be read")
-                    continue
-                size = int(head[2])
-                if size > MAX_COMMIT_BYTES:
-                    _skip(out, size + 1)
-                    yield self._reject(commit, "message is too long", f"{size} bytes")
-                    continue
-                yield parse_commit(commit, out.read(size))
-                out.read(1)
-
-    def _diffs(self, ids: list[str]) -> Iterator[Diff | None]:
-        """The diffs of some commits; None for one whose objects are missing or broken."""
-        while ids:
-            header = secrets.token_hex(16)
-            command = (
-                "diff-tree", "--stdin", "--always", "--root", "-r", "-p", "-U2", "--inter-hunk-context=0",
-                "--find-renames", "-l200", "--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short",
-                "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/", f"--format=tformat:{header}%H",
-            )  # fmt: skip
-            held: Diff | None = None
-            done = 0
-            try:
-                with self.repository.stream(*command, lines=ids) as out:
-                    for diff in read_diffs(out, header.encode()):
-                        if held is not None:
-                            yield held
-                            done += 1
-                        held = diff
-                yield held
-                return
-            except SourceError:
-                # git stopped at this commit or, where it had not begun to print, at the next one.
-                if len(ids) == 1:
-                    yield None
-                    return
-                yield from self._diffs(ids[done : done + 1])
-                ids = ids[done + 1 :]
-
-    def _record(self, commit: Commit, diff: Diff | None) -> Example | Reject:
-        if diff is None:
-            return self._reject(commit.id, "changes cannot be read")
-        if not diff.files:
-            return self._reject(commit.id, "changes nothing")
-        if diff.files > MAX_FILES:
-            return self._reject(commit.id, "changes too many files", f"{diff.files} files")
-        lead = diff.lead()
-        if lead is None:
-            return self._reject(commit.id, "changes only lock, generated or binary files")
-        message = normalise(clean(commit.message))
-        style = style_of(message)
-        return Example(
+    def _records(self, commit: Commit, message: str, diff: Diff | None) -> Iterator[Example | Reject]:
+        """The example for a commit's message and, where its body gives reasons, one for them."""
+        lead = diff.lead() if diff is not None else None
+        if diff is None or lead is None or diff.files > MAX_FILES:
+            yield self._reject(commit.id, *_unfit(diff))
+            return
+        subject, _, body = normalise(message).partition("\n\n")
+        reasons = None if says_nothing(subject) else explanation(body)
+        if reasons is not None and len(reasons) > _MOSTLY * len(message):
+            body = ""
+        style = style_of(subject, self.convention)
+        change = in_short(diff, self.max_diff_characters)
+        example = Example(
             source=SOURCE,
             format="instruction",
-            input_text=self._request(commit, diff, message),
-            output_text=message,
+            input_text=message_request(
+                change,
+                commit.id,
+                repository=self.repository.name,
+                wanted=in_words(style, self.convention),
+                body=bool(body),
+            ),
+            output_text=f"{subject}\n\n{body}" if body else subject,
             metadata={
+                "category": "commit_message",
                 "repository": self.repository.name,
                 "files": diff.files,
                 "insertions": diff.insertions,
                 "deletions": diff.deletions,
-                "author": commit.author,
-                "style": style,
+                "author": author_group(self.identity, commit.address),
+                "people": identified([commit.address, *co_authors(commit.message)]),
+                "style": style.shape,
             },
             created_at=commit.created_at,
             updated_at=commit.created_at,
@@ -276,24 +232,29 @@ class _Reader:
             licence=self.licence,
             language=_language(diff),
         )
-
-    def _request(self, commit: Commit, diff: Diff, message: str) -> str:
-        """What a person would ask, with what they would show.
-
-        Whether a body is wanted, and in which style, is said: the change alone does not tell, and an answer that
-        cannot be known from its question teaches guessing.
-        """
-        forms = _LONG if "\n" in message else _SHORT
-        asked = forms[int(commit.id[:8], 16) % len(forms)].format(repo=self.repository.name)
-        shown = [asked + _STYLES[style_of(message)], overview(diff)]
-        hunks = telling_hunks(diff, self.max_diff_characters)
-        if hunks:
-            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", hunks)), default=0))
-            shown.append(f"{fence}diff\n{hunks}\n{fence}")
-        return normalise("\n\n".join(shown))
+        yield example
+        if reasons is not None:
+            yield replace(
+                example,
+                input_text=reason_request(change, commit.id, repository=self.repository.name, subject=subject),
+                output_text=reasons,
+                metadata={**example.metadata, "category": "commit_reason"},
+                source_id=f"{commit.id}/why",
+            )
 
 
-def _turned_away(commit: Commit, parents: int) -> str | None:
+def _unfit(diff: Diff | None) -> tuple[str, str]:
+    """Why no example is made of a change, and what was measured."""
+    if diff is None:
+        return "changes cannot be read", ""
+    if not diff.files:
+        return "changes nothing", ""
+    if diff.files > MAX_FILES:
+        return "changes too many files", f"{diff.files} files"
+    return "changes only lock, generated or binary files", ""
+
+
+def _turned_away(commit: Commit, parents: int, message: str) -> str | None:
     """Why a commit is not worth its diff, or None."""
     if commit.parents > 1:
         return "is a merge"
@@ -301,61 +262,7 @@ def _turned_away(commit: Commit, parents: int) -> str | None:
         return "is by a bot"
     if parents < commit.parents:
         return "its parent is missing (shallow clone)"
-    return turned_away(clean(commit.message), commit.message)
-
-
-_PERSON: Final = re.compile(rb"^(.*?)\s*<([^>]*)>\s*(-?\d{1,15})?")
-
-
-def parse_commit(commit: str, data: bytes) -> Commit:
-    """A commit object, whatever it holds: missing dates, wrong encodings and broken headers are lived with."""
-    head, _, body = data.partition(b"\n\n")
-    fields: dict[bytes, bytes] = {}
-    parents = 0
-    for line in head.split(b"\n"):
-        key, _, value = line.partition(b" ")
-        parents += key == b"parent"
-        fields.setdefault(key, value)
-    encoding = fields.get(b"encoding", b"utf-8").decode("ascii", "replace")
-    person, address, authored = _person(fields.get(b"author", b""))
-    _, _, committed = _person(fields.get(b"committer", b""))
-    name = _decoded(person, encoding)
-    mail = address.decode("utf-8", "replace").strip().lower()
-    return Commit(
-        id=commit,
-        parents=parents,
-        author=hashlib.sha256(f"samloop author {mail}".encode()).hexdigest()[:16],
-        bot=is_bot(name, mail),
-        created_at=_date(authored, committed),
-        message=_decoded(body, encoding),
-    )
-
-
-def _person(value: bytes) -> tuple[bytes, bytes, float | None]:
-    found = _PERSON.match(value)
-    if not found:
-        return value, b"", None
-    return found[1], found[2], None if found[3] is None else float(found[3])
-
-
-def _date(authored: float | None, committed: float | None) -> float:
-    """The author's date, or the committer's where that one cannot be: before 1980, or a day after the commit."""
-    sane = [date for date in (authored, committed) if date is not None and _EARLIEST <= date <= _LATEST]
-    if not sane:
-        return 0.0
-    if len(sane) == 2 and sane[0] > sane[1] + _DAY:
-        return sane[1]
-    return sane[0]
-
-
-def _decoded(data: bytes, encoding: str) -> str:
-    """Text in UTF-8 where it is, else in the encoding the commit names, else with what is broken replaced."""
-    for name in ("utf-8", encoding):
-        try:
-            return data.decode(name)
-        except (LookupError, ValueError):
-            continue
-    return data.decode("utf-8", "replace")
+    return turned_away(message, commit.message)
 
 
 def _language(diff: Diff) -> str | None:
@@ -365,8 +272,3 @@ def _language(diff: Diff) -> str | None:
         if language and change.part != "noise":
             counts[language] += change.lines + 1
     return min(counts, key=lambda name: (-counts[name], name)) if counts else None
-
-
-def _skip(out: Any, count: int) -> None:
-    while count > 0 and (data := out.read(min(count, 1 << 16))):
-        count -= len(data)

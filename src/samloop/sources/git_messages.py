@@ -1,39 +1,38 @@
-"""Commit messages: what of one is worth learning, and which say nothing.
+"""Commit messages: what of one is worth learning.
 
-Pure functions on text. What a reader of the change alone could not know (issue numbers, who signed it off, addresses)
-is taken out, because a model trained on it would learn to make such things up.
+Pure functions on text. What a reader of the change alone could not know (issue numbers, who signed it off, hashes of
+other commits), what is said to a reviewer and what tells how the work went is taken out, because a model trained on
+it would learn to make such things up.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+import textwrap
+from typing import Final
 
-Style = Literal["conventional", "component", "plain"]
+from samloop.sources.git_worth import MAX_LINE_CHARACTERS, says_nothing
 
-MIN_CHARACTERS: Final = 11
-"""Messages of ten characters or fewer are turned away (contract, section 4)."""
-
-MAX_CHARACTERS: Final = 4000
-"""Longer messages are squashed logs or pasted output."""
-
-MAX_LINE_CHARACTERS: Final = 300
-"""Longer lines are prose or pasted output; the patterns are for short ones, and so is what they cost."""
+MAX_MESSAGE_CHARACTERS: Final = 16_000
+MAX_PARAGRAPH_CHARACTERS: Final = 3000
+"""Longer paragraphs are left as they are: the patterns are for prose, and so is what they cost."""
 
 _TRAILER: Final = re.compile(
     r"""^\s*(?:
         (?:[\w-]+-(?:by|to|with|for|cc|id|on)|cc|bug|bugs|issue|issues|pr|pull[ -]request|link|links|change-id|topic
         |git-svn-id|bisect_good|backport|stable|ticket|task|jira|rb|differential[ ]revision|reviewers|subscribers
         |test[ ]plan|summary|depends[ ]on|piperorigin-revid|original[ -]commit|upstream-commit|fixes|refs?|ref
-        |release-note|roadmap|x-[\w-]+)\s*[:=]\s*\S.*
+        |release-note|roadmap|x-[\w-]+|[A-Z]\w+-(?:session|url|link|date|author|version))\s*[:=]\s*\S.*
       | (?:co-?authored|signed[ -]off|generated|created|made|assisted|reviewed|reported|suggested
         |acked)[ -](?:by|with)\b.*
       | \(cherry[ ]picked[ ]from[ ].*
       | .{0,4}generated[ ]with[ ].*
+      | (?:clos|fix|resolv)(?:es|ed|e)?\s*:\s*
+      | [-=*_]{3,}
+      | \[[^\]]+\]:\s*<?https?://\S+
     )$""",
     re.VERBOSE | re.IGNORECASE,
 )
-_ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL: Final = r"<?https?://\S+"
 _NUMBER: Final = rf"(?:[\w.-]+/[\w.-]+)?\#\d+|\bgh-\d+|\b[A-Z][A-Z]+-\d+\b|{_URL}|[0-9a-f]{{7,40}}\b"
 _VERB: Final = (
@@ -47,189 +46,243 @@ _VERBS: Final = re.compile(rf"\b{_VERB}\b|\band\b", re.IGNORECASE)
 _TICKET: Final = r"(?:[\w.-]+/[\w.-]+)?\#\d+"
 _ENDING: Final = re.compile(
     rf"[\s,;.–—-]*(?:\(\s*(?:{_VERB}[\s:]*)?(?:{_TICKET}|gh-\d+)(?:[\s,;&]+(?:{_VERB}\s*)?\#\d+)*\s*\)"
-    rf"|[,;.–—-]?\s*\b{_VERB}[\s:]*\#\d+(?:[\s,&]+(?:and\s+)?(?:{_VERB}\s*)?\#\d+)*|\s\#\d+)\s*$",
+    rf"|\[\s*(?:{_VERB}[\s:]*)?(?:{_TICKET}|gh-\d+)\s*\]"
+    rf"|[,;.–—-]?\s*\b{_VERB}[\s:]*\#\d+(?:[\s,&]+(?:and\s+)?(?:{_VERB}\s*)?\#\d+)*"
+    rf"|[,;.–—-]\s*\b(?:close[sd]?|fixe[sd]|resolve[sd]?)[\s:]+\d+|\s\#\d+)\s*\.?\s*$",
     re.IGNORECASE,
 )
-_LEADING: Final = re.compile(r"^\s*(?:\[?(?:#\d+|gh-\d+|[A-Z][A-Z]+-\d+)\]?\s*[:\-]?\s+)+")
-_SQUASHED: Final = re.compile(r"^\s*[*-] \S")
-_LEFT_OUT: Final = (_TRAILER, _ADDRESS, re.compile(r"https?://\S+/(?:issues|pull|merge_requests)/\d+"))
+_LED: Final = re.compile(r"[\s,;.–—-]+(?:(?:fix\s+)?for|of|to|in|from|see|per|re)$", re.IGNORECASE)
+_OPENING: Final = re.compile(rf"^(?:{_VERB}[\s:]*{_TICKET}[\s,;.]+)+(?=\S)", re.IGNORECASE)
+_LEADING: Final = re.compile(r"^\s*(?:[*+-]\s+|(?:\[?(?:#\d+|gh-\d+|[A-Z][A-Z]+-\d+)\]?\s*[:\-]?\s+))+")
+_TWICE: Final = re.compile(r"^([\w./-]{1,40}:\s+)\1+")
 _MARKS: Final = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions)\]\s*", re.IGNORECASE)
-
-_PREFIX: Final = re.compile(
-    r"^(?:feat|fix|docs?|style|refactor|perf|tests?|build|ci|chore|revert|deps|security)(?:\([^)]{1,40}\))?!?:\s*\S",
+_UNKNOWABLE: Final = re.compile(
+    r"https?://\S+/(?:issues|pulls?|merge_requests|discussions|commits?|tree|blob)/\S+"
+    r"|\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b"
+)
+_CREDIT: Final = re.compile(
+    r"^(?:many |special |big |a big )?(?:thanks|thank you|thx|kudos|cheers|credits?|props|hat tip|h/t|cc)\b"
+    r"(?!\s+to\s+(?:this|that|the)\b)|^@[\w-]+\s*(?:<3|[:!.]*)$",
     re.IGNORECASE,
 )
-_COMPONENT: Final = re.compile(r"^[\w./-]{2,30}(?:,\s?[\w./-]{2,30}){0,3}:\s+\S")
-
-_FILLER: Final = frozenset(
-    """a again all an and another at bit bits bug bugs bugfix bugfixes build change changed changes changing check
-    chore ci clean cleaned cleaning cleanup code comment comments commit correct correction corrections demo doc docs
-    edit edits error errors example few file files final fix fixed fixes fixing fixup for format formatting further
-    hotfix improve improved improvement improvements in initial issue issues it its last lint linter linting little
-    lots make merge minor misc missing modified modify more my nit nits now of ok on oops or other pass pr problem
-    progress push quick readme refactor refactored refactoring remove review save several silly simple small some
-    spelling squash stuff stupid style stylistic syntax temp temporary test tests that the things this tidy
-    tiny tmp to
-    trivial try tweak tweaks typo typos up update updated updates updating various version warning warnings whitespace
-    wip work working works address addressed feedback suggestions nitpick nitpicks notes note new add added init first
-    import rebase done""".split()
-)
-_AUTOMATIC: Final = re.compile(
-    r"^(?:(?:update|create|delete|edit|rename|add(?:ed)?|fix|remove) [\w./-]*\w+\.\w{1,8}|add(?:ed)? files via upload"
-    r"|auto[- ]?(?:commit|update|generated).*|initial (?:commit|import|version|revision)\b.*|first commit\b.*"
-    r"|(?:regenerate|sync|refresh|update) (?:the )?(?:docs|lock ?files?|contributors|sponsors|translations?"
-    r"|snapshots?)"
-    r"|apply suggestions? from code review|address(?:es|ed)? .{0,20}(?:review|feedback|comments?).{0,20})[.!]?$",
-    re.IGNORECASE,
-)
-_NUMBERED: Final = r"v?\d+(?:\.\d+)+(?:[-.+]?[\w.]+)?"
-_RELEASE: Final = re.compile(
-    rf"""^(?:(?:chore|build|release|pkg|doc|docs)(?:\([^)]*\))?!?:\s*)?(?:
-        {_NUMBERED}(?:\s+(?:release(?:\s+notes)?|changelog))?
-      | [\w/@.+-]+[-@\s:]+{_NUMBERED}
-      | (?:(?:release|releasing|prepare|preparing|tag|cut|publish|bump(?:ed|ing|s)?|start|begin|post|set|update[ds]?
-          |new|next|draft|prep|version|changelog|notes|for|to|the|a|and|of|in|from|crate|package|version:)[\s:]+)+
-          (?:[\w./-]+\s+){{0,3}}?{_NUMBERED}(?:\s+release)?
-      | (?:(?:bump|prepare|cut|update|new|next|release|increment)(?:ed|s)?\s+)*(?:the\s+)?(?:package\s+)?
-          (?:version|release|releases|version\s+number|changelog|release\s+notes|versions)(?:\s+(?:number
-            |bump|notes))?
-    )\W*$""",
+_SMILEY: Final = re.compile(r"(?<![\w/:])[:;]-?[)DPp](?![\w(])|<3(?!\w)")
+_CHAT: Final = re.compile(
+    r"""\b(?:lol|lmao|haha\w*|hehe\w*|hmm+|meh|omg+|wow|whoo?ps|oops|yay|argh?|grr+|ugh|duh|sigh|imho|thanks
+    |thank[ ]you|cheers|sorry|please|pls|kudos|wip|my[ ](?:first|1st|bad|fault)|i'?m[ ]curious|this[ ]pr
+    |pull[ ]request|the[ ]op|as[ ]discussed|as[ ]requested)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
-_DEPENDENCY: Final = re.compile(
-    rf"""^(?:
-        (?:build|chore|ci|fix|feat|deps?|dev-?deps|dependencies|cargo|npm|go|pip|docs)?(?:\([^)]*\))?!?:?\s*
-          (?:bump|update|upgrade|pin|downgrade)[sd]?\s+(?:the\s+|to\s+)?.*?(?:\bfrom\s+\S+\s+to\s+\S+
-            |\bto\s+(?:version\s+)?
-          {_NUMBERED}|@\S+|\bdependenc(?:y|ies)\b|\bdeps\b|\block\s?file\b|\bto\s+(?:the\s+)?latest\b.*
-            |[=<>~^]+\s*{_NUMBERED}).*
-      | (?:deps|build)(?:\([^)]*\))?:\s*\S+@\S+.*
-      | (?:bump|update|upgrade|pin)[sd]?\s+(?:(?:the|all)\s+)?(?:[\w/.@-]+\s+){{0,2}}?(?:dependenc(?:y|ies)
-        |deps|crates|packages|requirements)
-      | \S+@[~^]?{_NUMBERED}
-      | (?:deps?:\s*)?(?:bump|update|upgrade)[sd]?\s+[\w@/.-]+(?:\s+(?:submodule|dependency|dep|version|package))?
-    )\W*$""",
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+_TO_SOMEBODY: Final = re.compile(
+    r"""\b(?:let[ ]me[ ]know|what[ ]do[ ]you|do[ ]you[ ](?:want|think|like)|could[ ]you|should[ ]we
+    |if[ ]you[ ](?:would[ ])?prefer|you[ ](?:requested|asked|wanted|suggested|prefer)|thanks[ ](?:to[ ])?@|thank[ ]you
+    |cc[ ]@|(?:a|my|this|the)[ ](?:pr|pull[ ]request)|(?:hi|hello|hey)(?=[,!])
+    |per[ ](?:the[ ])?review|code[ ]review)\b""",
+    re.VERBOSE | re.IGNORECASE,
 )
-_REVERT: Final = re.compile(
-    r'^(?:revert(?:s|ed|ing)?\b|back(?:ed)?[ -]?out\b|rollback\b|unrevert)|^reapply "', re.IGNORECASE
-)
-_MERGE: Final = re.compile(
-    r"^merge (?:branch|pull request|remote|tag|commit|upstream|master|main|pr\b)", re.IGNORECASE
-)
+_FIRST_PERSON: Final = re.compile(r"\bI\b|\bI'|\bi'?m\b|\bmy\b|\bim\b")
+_ASIDE_CHARACTERS: Final = 170
+_FEW_CHARACTERS: Final = 20
+_STEM: Final = 4
+"""Words with the same first letters are the same word in another form."""
 
-_BOT: Final = re.compile(
-    r"\[bot\]|(?:^|[\s<._+-])(?:dependabot|renovate|greenkeeper|github[- ]?actions?|snyk|pyup|pre-commit-ci|mergify"
-    r"|semantic-release|allcontributors|all-contributors|imgbot|weblate|transifex|crowdin|codecov|bors|homu|rustbot"
-    r"|travis(?: ci)?|circleci|jenkins|autofix-ci|deepsource|lgtm|fossabot|gitbook|netlify|bot)(?:$"
-    r"|[\s>@._+-]|[- ]?bot)"
-    r"|\w-?bot@|bot$",
-    re.IGNORECASE,
-)
-_PEOPLE: Final = re.compile(r"^(?:abbott|talbot|cabot|turbot)$", re.IGNORECASE)
-
-
-def is_bot(name: str, address: str) -> bool:
-    """Whether a commit's author is a program, by name or address."""
-    last = name.split()[-1] if name.split() else ""
-    if _PEOPLE.match(last):
-        return False
-    return bool(_BOT.search(name) or _BOT.search(address.partition("@")[0] + "@"))
+_FOOTNOTE: Final = re.compile(r"\[(\d)\]")
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`'\"(\[])")
+_LIST_LINE: Final = re.compile(r"^\s*(?:[*+-]|\d+[.)])\s")
+_BULLET: Final = re.compile(r"^\* (.*)")
 
 
 def clean(message: str) -> str:
-    """`message` without trailers, addresses and references that the change itself does not show.
+    """`message` without trailers, references, asides to a reviewer, and the log of squashed commits.
+
+    One of more than `MAX_MESSAGE_CHARACTERS` is left as it is.
 
     "(#123)" goes as well: the number is known only after the pull request is opened, so a model that learnt to write
     it would invent it. Numbers inside a sentence stay, they carry its meaning.
     """
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        return message
     lines = [_MARKS.sub("", line).rstrip() for line in message.replace("\r\n", "\n").split("\n")]
-    kept = [line for line in lines if not _is_left_out(line)]
-    while kept and not kept[0].strip():
-        kept.pop(0)
-    if not kept:
+    while lines and not lines[0].strip():
+        lines.pop(0)
+    if not lines:
         return ""
-    subject = kept[0].strip()
+    subject, rest = _joined(lines[0].strip(), lines[1:])
     if len(subject) <= MAX_LINE_CHARACTERS:
-        subject = _ENDING.sub("", _ENDING.sub("", _LEADING.sub("", subject))).strip()
-    body = "\n".join(kept[1:]).strip("\n")
-    if _is_squashed(body):
-        body = ""
-    body = re.sub(r"\n{3,}", "\n\n", body).rstrip()
-    body = _strip_ending(body)
-    if body.startswith(subject) and "\n" not in body:
-        body = ""  # the subject said again, as web interfaces fill it in
+        subject = _without_ending(_LEADING.sub("", subject))
+        subject = _TWICE.sub(r"\1", " ".join(subject.split()))
+    body = _body(_without_trailers(rest), subject)
     return f"{subject}\n\n{body}" if body else subject
 
 
-def _is_left_out(line: str) -> bool:
-    if len(line) > MAX_LINE_CHARACTERS:
-        return False
-    return _is_reference(line) or any(pattern.search(line) for pattern in _LEFT_OUT)
+def _without_ending(subject: str) -> str:
+    """A subject without references at its end, and without the word that led to them ("test for #12")."""
+    stripped = _ENDING.sub("", _ENDING.sub("", subject)).strip()
+    return subject.strip() if stripped == subject.strip() else _LED.sub("", stripped)
+
+
+def _joined(subject: str, rest: list[str]) -> tuple[str, list[str]]:
+    """A subject that a web page cut and went on with in the body ("Fix the va… / …lve"), made whole."""
+    for mark in ("…", "..."):
+        following = [n for n, line in enumerate(rest) if line.strip()]
+        if subject.endswith(mark) and following and rest[following[0]].lstrip().startswith(mark):
+            n = following[0]
+            return subject.removesuffix(mark) + rest[n].lstrip().removeprefix(mark), rest[n + 1 :]
+    return subject, rest
+
+
+def _without_trailers(lines: list[str]) -> list[str]:
+    """The lines without trailers and bare references; one that goes on with the sentence before it stays in it."""
+    kept: list[str] = []
+    for line in lines:
+        if len(line) <= MAX_LINE_CHARACTERS:
+            if _TRAILER.match(line):
+                continue
+            inside = (
+                bool(kept) and bool(kept[-1].strip()) and not kept[-1].rstrip().endswith((".", ":", "!", "?", ")"))
+            )
+            if not inside and _is_reference(line):
+                continue
+        kept.append(line)
+    return kept
 
 
 def _is_reference(line: str) -> bool:
     """Whether a line only names issues, commits or addresses ("Closes #12, see also #13")."""
     rest, found = _NUMBERS.subn(" ", line)
-    return found > 0 and not re.search(r"\w", _VERBS.sub(" ", rest))
+    return found > 0 and not re.search(r"[^\W\d]", _VERBS.sub(" ", rest))
 
 
-def turned_away(message: str, original: str) -> str | None:
-    """Why nothing can be learnt from a message, or None.
-
-    Args:
-        message: as `clean` left it.
-        original: as it was committed.
-    """
-    subject, _, body = message.partition("\n\n")
-    subject = subject[:MAX_LINE_CHARACTERS]
-    first = original.strip().partition("\n")[0]
-    if _REVERT.search(first) or "this reverts commit" in original.lower():
-        return "is a revert"
-    if _MERGE.search(first):
-        return "is a merge"
-    if first.startswith(("fixup!", "squash!", "amend!")):
-        return "message says nothing"
-    if _RELEASE.match(subject):
-        return "is a release"
-    if len(message) < MIN_CHARACTERS:
-        return "message is too short"
-    if len(message) > MAX_CHARACTERS:
-        return "message is too long"
-    if not body and says_nothing(subject):
-        return "message says nothing"
-    if _DEPENDENCY.match(subject):
-        return "is a dependency update"
-    return None
+def _body(lines: list[str], subject: str) -> str:
+    """What of the body explains the change, in its own words."""
+    paragraphs = [part.strip("\n") for part in re.split(r"\n[ \t]*\n", "\n".join(lines)) if part.strip()]
+    kept: list[str] = []
+    said: set[str] = set()
+    for paragraph in _unsquashed(paragraphs, subject):
+        text = _knowable(_OPENING.sub("", paragraph))
+        plain = _plain(text)
+        if text.strip() and plain not in said and not _is_empty(text) and not _is_aside(text):
+            kept.append(text)
+            said.add(plain)
+        elif kept:
+            kept[-1] = _without_announcement(kept[-1])
+    body = _without_footnotes(_strip_ending("\n\n".join(part for part in kept if part)))
+    return "" if _repeats(body, subject) else body
 
 
-def says_nothing(subject: str) -> bool:
-    """Whether a subject is made of words that fit any change ("wip", "fix typo", "Update README.md")."""
-    if _AUTOMATIC.match(subject):
-        return True
-    plain = re.sub(r"^[a-z]+(?:\([^)]*\))?!?:\s*", "", subject, count=1)
-    words = re.findall(r"[^\W_]+(?:'\w+)?", plain.lower())
-    return all(word in _FILLER or word.isdigit() for word in words)
+def _is_empty(paragraph: str) -> bool:
+    """Whether a paragraph is one line that would fit any change ("Update README.md")."""
+    short = len(paragraph) <= MAX_LINE_CHARACTERS and "\n" not in paragraph
+    return short and says_nothing(paragraph.lstrip("*+- "))
 
 
-def style_of(message: str) -> Style:
-    """How the subject begins: "feat(x): …", "component: …", or plainly."""
-    if _PREFIX.match(message):
-        return "conventional"
-    return "component" if _COMPONENT.match(message) else "plain"
-
-
-def _is_squashed(body: str) -> bool:
-    """A body that lists the subjects of squashed commits tells how the work went, not what changed."""
-    lines = [line for line in body.split("\n") if line.strip()]
-    bullets = [line[2:].strip() for line in lines if _SQUASHED.match(line)]
-    if len(bullets) < 2 or len(bullets) < len(lines) / 2:
+def _repeats(body: str, subject: str) -> bool:
+    """Whether a body says the subject once more, as it is or in hardly other words."""
+    if len(body) > 2 * len(subject) + _FEW_CHARACTERS:
         return False
-    empty = sum(1 for bullet in bullets if says_nothing(bullet) or _MERGE.search(bullet) or _REVERT.search(bullet))
-    return empty * 5 >= len(bullets)
+    there = {word[:_STEM] for word in _plain(subject).split()}
+    said = [word for word in _plain(body).split() if len(word) >= _STEM]
+    new = sum(word[:_STEM] not in there for word in said)
+    return new * 3 <= len(said)
+
+
+def _knowable(paragraph: str) -> str:
+    """A paragraph without the sentences that name what the change does not show, or that speak to a reviewer.
+
+    Code and tables stay as they are; a list loses the items.
+    """
+    if len(paragraph) > MAX_PARAGRAPH_CHARACTERS or paragraph[:1] in " \t`|>":
+        return paragraph
+    if not _UNKNOWABLE.search(paragraph) and not _TO_SOMEBODY.search(paragraph):
+        return paragraph
+    lines = paragraph.split("\n")
+    if any(_LIST_LINE.match(line) for line in lines):
+        return "\n".join(line for line in lines if not _is_unfit(line))
+    kept = [one for one in _SENTENCE.split(" ".join(line.strip() for line in lines)) if not _is_unfit(one)]
+    return textwrap.fill(" ".join(kept), 72, break_long_words=False, break_on_hyphens=False)
+
+
+def _is_unfit(text: str) -> bool:
+    return bool(_UNKNOWABLE.search(text) or _TO_SOMEBODY.search(text))
+
+
+def _is_aside(paragraph: str) -> bool:
+    """Whether a paragraph is said to somebody rather than about the change."""
+    if len(paragraph) > MAX_PARAGRAPH_CHARACTERS:
+        return False
+    if _SMILEY.search(paragraph):
+        return True
+    if len(paragraph) > _ASIDE_CHARACTERS:
+        return bool(_CREDIT.search(paragraph)) and len(paragraph) < 2 * _ASIDE_CHARACTERS
+    return bool(_CREDIT.search(paragraph) or _CHAT.search(paragraph) or _FIRST_PERSON.search(paragraph))
+
+
+def _without_announcement(text: str) -> str:
+    """`text` without a last sentence that announces what is gone ("The reports are these:")."""
+    if not text.endswith(":") or text[:1] in " \t`|>" or len(text) > MAX_PARAGRAPH_CHARACTERS:
+        return text
+    sentences = _SENTENCE.split(text)
+    return "" if len(sentences) == 1 else text[: -len(sentences[-1])].rstrip()
+
+
+def _without_footnotes(body: str) -> str:
+    """`body` without marks such as [1] whose notes are gone, and without notes whose text is."""
+    for number in dict.fromkeys(_FOOTNOTE.findall(body)):
+        if not re.search(rf"^\s*\[{number}\]:?\s*\S", body, re.MULTILINE):
+            body = re.sub(rf"(?<=[\w.,)`'\"])\s?\[{number}\](?=[\s.,;:)]|$)", "", body)
+    return body
+
+
+# --- squashed commits --------------------------------------------------------------------------------------------
+
+_NOISE_BULLET: Final = re.compile(
+    r"^(?:\[[\w.-]+\]|fixup!|squash!|amend!|merge\b|revert\b|updat(?:e|ing) [\w./-]+$|apply suggest|format|wip\b)",
+    re.IGNORECASE,
+)
+_NOISE_PROSE: Final = re.compile(r"^(?:for more information, see http\S+|\* \[)", re.IGNORECASE)
+MAX_SQUASHED: Final = 2
+_STEPS: Final = 3
+_STEP_CHARACTERS: Final = 80
+
+
+def _unsquashed(paragraphs: list[str], subject: str) -> list[str]:
+    """The paragraphs of a body that a web page made by joining commits: "* subject", then what its body said.
+
+    The subjects tell how the work went, not what changed, and go. The prose stays where it belongs to one or two
+    commits; with more, it speaks of steps that later ones undid.
+    """
+    if len(paragraphs) >= _STEPS and not any(map(_is_sentence, paragraphs)):
+        return []  # one line a commit, without bullets
+    bullets = [found[1] for part in paragraphs if (found := _BULLET.match(part)) and "\n*" not in part]
+    if not bullets or not _is_log(bullets, paragraphs, subject):
+        return paragraphs
+    real = [one for one in bullets if not _NOISE_BULLET.match(one)]
+    if len(real) > MAX_SQUASHED:
+        return []
+    return [part for part in paragraphs if not _BULLET.match(part) and not _NOISE_PROSE.match(part)]
+
+
+def _is_sentence(paragraph: str) -> bool:
+    """Whether a paragraph is more than one short line like the subject of a commit."""
+    return "\n" in paragraph or len(paragraph) > _STEP_CHARACTERS or paragraph.endswith((".", ":", "!", "?"))
+
+
+def _is_log(bullets: list[str], paragraphs: list[str], subject: str) -> bool:
+    """Whether bullets, each a paragraph of its own, are the subjects of joined commits."""
+    first = _BULLET.match(paragraphs[0])
+    if first and _plain(first[1])[:30] == _plain(subject)[:30]:
+        return True
+    return len(bullets) >= 2 or any(_NOISE_BULLET.match(one) for one in bullets)
+
+
+def _plain(text: str) -> str:
+    """`text` for comparing: letters and digits alone, references gone."""
+    return re.sub(r"[\W_]+", " ", _NUMBERS.sub(" ", text[:400])).strip().lower()
 
 
 def _strip_ending(body: str) -> str:
-    """`body` without references at its very end ("… as before. Fixes #12")."""
-    stripped = re.sub(rf"(?<=[.!?)])\s+(?:{_VERB})[\s:]+(?:{_NUMBER})[.\s]*$", "", body, flags=re.IGNORECASE)
-    return stripped.rstrip()
+    """`body` without references at its very end ("… as before. Fixes #12"), nor what announced one ("see:")."""
+    tail = body[-2 * MAX_LINE_CHARACTERS :]
+    stripped = re.sub(rf"(?<=[.!?)])\s+(?:{_VERB})[\s:]+(?:{_NUMBER})[.\s]*$", "", tail, flags=re.IGNORECASE)
+    whole = (body[: -2 * MAX_LINE_CHARACTERS] + stripped).rstrip()
+    head, parted, last = whole.rpartition("\n\n")
+    return f"{head}{parted}{_without_announcement(last)}".rstrip()

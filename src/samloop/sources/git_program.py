@@ -38,6 +38,9 @@ _SAFE: Final = (
     "-c", "core.quotePath=false",
     "-c", "gc.auto=0",
 )  # fmt: skip
+_NO_NAMES: Final = frozenset({"", "repo", "repository", "git", "checkout", "clone"})
+"""Folders that are called after what they are and not after what is in them."""
+
 _OUTSIDE_NAME: Final = re.compile(r"[^\w.+-]+")
 
 
@@ -177,7 +180,8 @@ def _name(folder: Path) -> str:
         address = ""
     # The last part alone: the rest of an address may hold a user's name or token.
     last = re.split(r"[/:\\]", address.rstrip("/\\"))[-1] or _folder_name(folder)
-    return _OUTSIDE_NAME.sub("-", last.removesuffix(".git")).strip("-.")[:80] or "this repository"
+    name = _OUTSIDE_NAME.sub("-", last.removesuffix(".git")).strip("-.")[:80]
+    return "this repository" if name.lower() in _NO_NAMES else name
 
 
 def _folder_name(folder: Path) -> str:

@@ -56,7 +56,8 @@ def make(folder: Path) -> Path:
     commit(
         repository,
         "Stop the pump before the tank runs over\n\n"
-        "The level was read once an hour. In spring, when the well is full, the tank fills up in half of that.",
+        "The tank ran over in spring, because the level was read once an hour: when the well is full, the tank fills "
+        "up in half of that.",
         {"pump.py": "def start(tank):\n    return tank.empty\n\n\ndef stop(tank):\n    return tank.level > 0.9\n"},
     )
     commit(repository, "wip", {"notes.txt": "valve\n"})
