@@ -1,0 +1,194 @@
+"""Comments and docstrings: what one says, and whether it says anything.
+
+Pure functions on text.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Final
+
+MAX_NOTE_CHARACTERS: Final = 1500
+MIN_WORDS: Final = 4
+"""A description of fewer words is a label ("Constructor.", "Main function")."""
+
+MIN_NEW_WORDS: Final = 2
+"""Words that a description must add to those of the function's name and parameters, filler aside."""
+
+_PYTHON_QUOTES: Final = re.compile(r"^[rRuUbBfF]{0,2}(\"\"\"|'''|\"|')(.*)\1$", re.DOTALL)
+_BLOCK: Final = re.compile(r"^/\*+!?[ \t]*\n?(.*?)\s*\*+/$", re.DOTALL)
+_STAR: Final = re.compile(r"^[ \t]*\*(?!\*)[ \t]?", re.MULTILINE)
+_LINE_MARK: Final = {"//": re.compile(r"^[ \t]*//[/!]?[ \t]?", re.M), "#": re.compile(r"^[ \t]*#+[ \t]?", re.M)}
+_RULE: Final = re.compile(r"^[\s\-=*#~_/+.]{3,}$")
+# What no reader of the code could know, or what speaks of the code's keeping and not of what it does.
+_UNKNOWABLE: Final = re.compile(
+    r"^\s*(?:[@\\](?:author|since|version|date|copyright|licen[cs]e|memberof|private|protected|public|internal|api"
+    r"|name|function|method|constructor|class|static|async|ignore|category|module|export|override|todo|fileoverview"
+    r"|package)\b.*|:author:.*|\.\. versionadded::.*)$",
+    re.IGNORECASE,
+)
+_SECTION: Final = re.compile(
+    r"^\s*(?:(?:args|arguments|parameters?|params|returns?|return value|raises?|throws?|yields?|examples?|usage"
+    r"|notes?|see also|references?|attributes|keyword arguments|other parameters|warnings?|globals|outputs?|inputs?"
+    r"|errors|panics|safety|complexity|options|doctests?|tests?|sources?|wikipedia|reference)\s*:?\s*(?:-+)?$"
+    r"|(?:args|arguments|parameters|params|returns?|raises|throws|yields|example|examples|globals|outputs?|inputs?)\s*:"
+    r"|#+\s|[@\\]\w|:\w[^:\n]*:|>>>|```|-\s*(?:parameters?|returns|throws)\b|\.\. |-{3,}|={3,})",
+    re.IGNORECASE,
+)
+_SHAPED: Final = re.compile(r"^(?:\s|[-*+•|>]|\d+[.)]\s|\w+\s*(?:--|==|:)\s|.*[:;{}]$)")
+_LICENCE: Final = re.compile(
+    r"copyright|licen[cs]ed? under|all rights reserved|SPDX-|permission is hereby|redistribution and use",
+    re.IGNORECASE,
+)
+_DIRECTIVE: Final = re.compile(
+    r"^\s*(?:to-?do|fix-?me|x{3}|hack|see\b|@see|\{?@inherit-?doc|inherited|eslint|jshint|jslint|istanbul|prettier|tslint"
+    r"|c8 |v8 |biome|@ts-|type:|noqa|pylint|mypy|pragma|flake8|ruff|fmt:|yapf|isort|nosec|shellcheck|region|endregion"
+    r"|mark:|swiftlint|swift-format|clippy|rustfmt|nolint|deprecated\b|@deprecated|@internal|private\b|internal\b"
+    r"|for internal use|this method is internal|not implemented|undocumented|overrides?\b|implements\b|same as\b"
+    r"|as above|ditto|alias (?:for|of|to)\b|shortcut (?:for|to)\b|note to self|end of|\d+\.\s*$)",
+    re.IGNORECASE,
+)
+_CODE_END: Final = re.compile(
+    r"[;{}]\s*$|^\s*(?:if|for|while|return|var|let|const|def|import|from|echo|fi|done)\b.*[(){};=]"
+)
+_WORDS: Final = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?")
+_FILLER: Final = frozenset(
+    """a an the this that these those it its of for to in on with by from as at into and or is are be been was will do
+    does can should may might must if when whether not no get gets getting set sets return returns returned returning
+    retrieve retrieves fetch fetches give gives given take takes make makes create creates compute computes calculate
+    calculates perform performs do does handle handles run runs execute executes call calls function method class
+    object instance value values helper utility simple wrapper main constructor initialize initializes initialise
+    initialises initialiser initializer new current all some any one new used use uses using implementation implements
+    internal private public param params parameter parameters argument arguments result results self none null true
+    false string int integer number boolean bool list array dict""".split()
+)
+_FOREIGN: Final = re.compile(r"[^\W\d_a-zA-Z]")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_ENDING: Final = re.compile(r"(?:ings?|ers?|ors?|ed|es|s|e)$")
+_CAMEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
+
+
+def clean(raw: str, line_comment: str, *, docstring: bool = False) -> str:
+    """What a comment or docstring says, without its marks."""
+    text = raw.strip()
+    if docstring:
+        found = _PYTHON_QUOTES.match(text)
+        text = inspect.cleandoc(found[2].replace("\\\\", "\\")) if found else ""
+    elif found := _BLOCK.match(text):
+        text = inspect.cleandoc("\n" + _STAR.sub("", found[1]))
+    else:
+        text = inspect.cleandoc("\n" + _LINE_MARK[line_comment].sub("", text))
+    kept = [line.rstrip() for line in text.split("\n") if not _UNKNOWABLE.match(line)]
+    while kept and (not kept[0] or _RULE.match(kept[0])):
+        kept.pop(0)
+    while kept and (not kept[-1] or _RULE.match(kept[-1])):
+        kept.pop()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
+
+
+def tidied(raw: str) -> str:
+    """A comment as it is written, without the lines that `clean` leaves out as well."""
+    lines = [line for line in raw.split("\n") if not _UNKNOWABLE.match(re.sub(r"^\s*(?:\*(?!/)|//[/!]?)", "", line))]
+    return re.sub(r"(?m)(?:^[ \t]*\*[ \t]*\n)+(?=^[ \t]*\*/)", "", "\n".join(lines))
+
+
+def prose_of(note: str) -> str:
+    """The part of a note that says what the code does: what comes before parameters, examples and the like."""
+    lines: list[str] = []
+    for line in note.split("\n"):
+        tagged = re.match(r"^\s*[@\\](?:description|desc|brief|summary|abstract)\s+(.+)", line)
+        if tagged:
+            line = tagged[1]
+        elif _SECTION.match(line):
+            if any(lines):
+                break
+            continue
+        lines.append(line)
+    text = "\n".join(lines).strip()
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def unwrapped(note: str) -> str:
+    """A note with the lines of each paragraph of prose joined, up to its first section."""
+    paragraphs = note.split("\n\n")
+    for at, paragraph in enumerate(paragraphs):
+        lines = paragraph.split("\n")
+        if any(_SECTION.match(line) for line in lines):
+            break
+        if not any(_SHAPED.match(line) for line in lines) and max(map(len, lines)) > 40:
+            paragraphs[at] = " ".join(line.strip() for line in lines)
+    return "\n\n".join(paragraphs)
+
+
+def turned_away(note: str, names: str) -> str | None:
+    """Why nothing can be learnt from a description, or None.
+
+    Args:
+        note: as `clean` left it.
+        names: what a reader sees without it: the names of the function, its parameters and what it belongs to.
+    """
+    if len(note) > MAX_NOTE_CHARACTERS:
+        return "comment is too long"
+    if _LICENCE.search(note[:600]):
+        return "comment is a licence"
+    if _DIRECTIVE.match(note):
+        return "comment does not describe the code"
+    prose = prose_of(note)
+    if not prose:
+        return "comment does not describe the code"
+    lines = prose.split("\n")
+    if sum(bool(_CODE_END.search(line)) for line in lines) * 2 > len(lines):
+        return "comment is code that is switched off"
+    if not prose.isascii() and 5 * len(_FOREIGN.findall(prose)) > len(_LETTER.findall(prose)):
+        return "comment is not in English"
+    words = [word.lower() for word in _WORDS.findall(prose)]
+    if len(words) < MIN_WORDS:
+        return "comment says too little"
+    known = {_stem(word.lower()) for word in _CAMEL.findall(names)}
+    told = {stem for word in words if word not in _FILLER and (stem := _stem(word)) not in known and len(stem) > 1}
+    return "comment only repeats the name" if len(told) < MIN_NEW_WORDS else None
+
+
+def _stem(word: str) -> str:
+    """A word without the commonest endings, so that "parses" and "parsing" are "pars"."""
+    return _ENDING.sub("", word) if len(word) > 4 else word.removesuffix("s")
+
+
+# --- what of a body is worth learning ------------------------------------------------------------------------------
+
+_COMMENT_LINE: Final = {"//": re.compile(r"^\s*(?://|/\*|\*)"), "#": re.compile(r"^\s*#")}
+_STUB: Final = re.compile(
+    r"^(?:pass|\.\.\.|return|return (?:None|null|undefined|true|false|True|False|0|nil|this|self|\"\"|''|\[\]|\{\})"
+    r"|raise NotImplementedError.*|raise NotImplemented|return NotImplemented"
+    r"|throw new Error\(['\"`].{0,80}(?:implement|abstract|override).*"
+    r"|(?:todo|unimplemented|unreachable)!\(.*|fatalError\(.*|:|true|assert False.*)[;,]?$",
+    re.IGNORECASE | re.DOTALL,
+)
+_GETTER: Final = re.compile(
+    r"^(?:return )?&?(?:mut )?(?:self|this|cls)(?:\.|::)[\w.$]+"
+    r"(?:\.(?:clone|as_ref|as_str|to_owned|len|is_empty)\(\))?;?$"
+    r"|^(?:self|this|cls)\.[\w$]+ = [\w.$]+(?:;?|; ?return this;?)$"
+)
+_PASSED_ON: Final = re.compile(
+    r"^(?:return )?(?:await )?[\w.$:&?!]+(?:::<[^>]*>)?\(\s*[\w\s,.*=&$:?!\"'@]*\)[?;]*(?:\.await\??;?)?$"
+)
+
+
+def trivial(body: str, line_comment: str) -> str | None:
+    """Why a function's body teaches nothing, or None.
+
+    Args:
+        body: its source, with braces where the language has them, without a docstring.
+    """
+    text = body.strip()
+    if text.startswith(("{", "(")) and text.endswith(("}", ")")):
+        text = text[1:-1]
+    comment = _COMMENT_LINE[line_comment]
+    lines = [line.strip() for line in text.split("\n") if line.strip() and not comment.match(line)]
+    code = " ".join(lines)
+    if not code or _STUB.match(code):
+        return "function has no body"
+    if len(lines) == 1 and (_GETTER.match(code) or _PASSED_ON.match(code)):
+        return "function is trivial"
+    return "function is trivial" if len(code) < 30 else None
