@@ -29,6 +29,7 @@ _BOUND: Final = re.compile(
     r"(?:(?:export|default|pub(?:\([a-z]+\))?|public|private|declare|const|let|var|static|struct|enum|type|interface"
     r"|typealias|readonly|local|mut|macro_rules!)\s+|#\[[^\]]*\]\s*|//[^\n]*\n\s*)*([A-Za-z_$][\w$]*)"
 )
+_PARTS_OF_A_COMPONENT: Final = {"methods": "method", "computed": "computed property", "watch": "watcher"}
 _KEYWORDS: Final = frozenset("from import as use self crate super std pub const let var type".split())
 
 
@@ -93,7 +94,7 @@ class File:
             language=code.language,
             fence=code.fence,
             name=piece.name,
-            what=_FUNCTION if not piece.owners or not piece.owners[-1].header else "method",
+            what=_what(piece),
             signature=code.signature(piece),
             code=code.bare(piece),
         )
@@ -147,10 +148,9 @@ class File:
         if header := self._header(piece):
             parts.append((piece.start - 1, header))
             room -= len(header)
-        inner = words_of(code.inside(piece)) - {piece.name}
         members = frozenset(code.language.receiver.findall(subject.code)) - {piece.name}
         for other in code.pieces:
-            if other is piece or other.is_test or other.name not in inner:
+            if other is piece or other.is_test or other.name not in used or other.name == piece.name:
                 continue
             own = other.owners == piece.owners
             if other.owners and (not own or other.name not in members):
@@ -162,10 +162,9 @@ class File:
                 parts.append((piece.start if other.owners else other.start, f"  {text}" if other.owners else text))
                 room -= len(text) + 3
         shown = "\n".join(text for _, text in sorted(dict.fromkeys(parts)))
-        known = words_of(f"{shown} {subject.note} {subject.signature}")
-        if not shown:
-            return None, len(members - known)
-        return f"{where}:\n\n{fenced(shown, code.fence)}", len(members - known)
+        if members:
+            members -= words_of(f"{shown} {subject.note} {subject.signature}")
+        return (f"{where}:\n\n{fenced(shown, code.fence)}" if shown else None), len(members)
 
     def _bound(self) -> list[tuple[int, str, frozenset[str]]]:
         """What the top of the file gives names to: place, text and names."""
@@ -192,7 +191,7 @@ class File:
         if not found or "BEGIN INIT INFO" in text:
             return
         note = clean(found[2], "#")
-        rest = text[found.end() :].strip()
+        rest = re.sub(r"\A(?:\s*^#.*\n)+", "", text[found.end() :], flags=re.MULTILINE).strip()
         if turned_away(note, "") or len(rest) < 60 or len(note.split()) < 6:
             return
         subject = Subject(
@@ -215,19 +214,19 @@ class File:
         """The tests in this file."""
         return [piece for piece in self.code.pieces if piece.is_case and not piece.broken]
 
-    def tested(self, tests: File, used: set[str]) -> Iterator[Found]:
-        """Questions about the functions of this file that a test of `tests` names; one test for each function.
-
-        Args:
-            used: functions that have their test already; the new ones are added.
-        """
+    def tested(self, tests: File) -> Iterator[Found]:
+        """Questions about the functions of this file that a test of `tests` names; one test for each function."""
+        used: set[str] = set()
+        cases = tests.tests()
+        if not cases:
+            return
         known = Counter(piece.name for piece in self.code.pieces if not piece.is_test)
         named = {
             piece.name: piece
             for piece in self.code.pieces
             if known[piece.name] == 1 and not piece.is_test and self._testable(piece)
         }
-        for test in tests.tests():
+        for test in cases:
             code = tests.subject(test)
             if not 40 <= len(code.code) <= self.max_characters * 2 // 3:
                 continue
@@ -254,6 +253,14 @@ class File:
             and piece.end - piece.start <= self.max_characters
             and trivial(body, self.code.language.line_comment) is None
         )
+
+
+def _what(piece: Piece) -> str:
+    """What people call a function that stands where this one does."""
+    owner = piece.owners[-1] if piece.owners else None
+    if owner is None:
+        return _FUNCTION
+    return "method" if owner.header else _PARTS_OF_A_COMPONENT.get(owner.name, _FUNCTION)
 
 
 def _column(code: Code, piece: Piece) -> int:

@@ -16,15 +16,15 @@ from samloop.protocols import Reject
 from samloop.sources.code_languages import Language, language_of_path, language_of_shebang
 from samloop.sources.git_program import Repository
 from samloop.sources.git_program import find as find_repository
-from samloop.sources.licences import MAX_LICENCE_BYTES, is_licence_name, licence_of, licence_of_files
+from samloop.sources.licences import MAX_LICENCE_BYTES, is_licence_name, licence_of_files
 from samloop.sources.paths import part_of
 
 MAX_FILE_BYTES: Final = 512 * 1024
 """Larger source files are generated, amalgamated or data; the longest hand-written ones stay under 400 kB."""
 
-MAX_LINE_CHARACTERS: Final = 2_000
+MAX_LINE_BYTES: Final = 2_000
 MAX_MEAN_LINE_BYTES: Final = 200
-"""Longer lines on average, or one of more than `MAX_LINE_CHARACTERS` that holds most of a file, are a program's."""
+"""Longer lines on average, or one of more than `MAX_LINE_BYTES` that holds most of a file, are a program's."""
 
 HEAD_BYTES: Final = 2_048
 BLOBS_AT_ONCE: Final = 256
@@ -42,7 +42,6 @@ _GENERATED: Final = re.compile(
     rb"|generated (?:from|by) .{1,80}(?:swig|protoc|grpc|thrift|openapi|swagger|antlr|bison|flex|cython)",
     re.IGNORECASE,
 )
-_MAYBE_LICENCE: Final = re.compile(rb"licen[cs]e|permission", re.IGNORECASE)
 _SPDX: Final = r"([A-Za-z0-9.+-]+(?:\s+(?:OR|AND|WITH)\s+[A-Za-z0-9.+-]+)*)"
 _MANIFESTS: Final = (
     ("package.json", re.compile(rf'^\s*"license"\s*:\s*"\(?{_SPDX}\)?"', re.MULTILINE)),
@@ -118,12 +117,13 @@ def left_out(path: str, data: bytes) -> str | None:
         data.decode()
     except UnicodeDecodeError:
         return "file is not UTF-8"
-    if _GENERATED.search(data[:HEAD_BYTES]):
+    head = data[:HEAD_BYTES].lower()
+    if (b"generated" in head or b"edit" in head) and _GENERATED.search(head):
         return "file is generated"
     lines = data.count(b"\n") + 1
-    if len(data) > 1000 and len(data) / lines > MAX_MEAN_LINE_BYTES:
+    if len(data) > MAX_LINE_BYTES and len(data) / lines > MAX_MEAN_LINE_BYTES:
         return "file is minified"
-    if len(data) > MAX_LINE_CHARACTERS and 2 * max(map(len, data.split(b"\n"))) > len(data):
+    if len(data) > MAX_LINE_BYTES and len(data) / lines > 80 and 2 * max(map(len, data.split(b"\n"))) > len(data):
         return "file is minified"
     return None
 
@@ -136,15 +136,6 @@ def normalised(data: bytes) -> bytes:
 def language_of(path: str, data: bytes) -> Language | None:
     """The language of a file by its name or, where that has no suffix, by its first line."""
     return language_of_path(path) or (None if PurePosixPath(path).suffix else language_of_shebang(data))
-
-
-def own_licence(data: bytes) -> str | None:
-    """The licence that a file states at its top."""
-    head = data[:HEAD_BYTES]
-    if not _MAYBE_LICENCE.search(head):
-        return None
-    text = re.sub(r"(?m)^[ \t]*(?:#+|//+|\*+|/\*+|--)", " ", head.decode("utf-8", "replace"))
-    return licence_of(text)
 
 
 def open_tree(location: str, name: str | None = None) -> tuple[Tree, Repository | None]:

@@ -40,7 +40,7 @@ _BUG: Final = re.compile(
 )
 _NO_BUG: Final = re.compile(
     r"\b(?:typos?|spelling|grammar|lint(?:er|ing)?|format(?:ting)?|whitespace|indent(?:ation)?|style|comments?|doc(?:s|strings?"
-    r"|umentation)?|readme|changelog|tests?|ci|build|warnings?|flake8?|pylint|mypy|ruff|clippy|rustfmt|eslint|prettier|black"
+    r"|umentation)?|readme|changelog|tests?|specs?|examples?|ci|build|warnings?|flake8?|pylint|mypy|ruff|clippy|rustfmt|eslint|prettier|black"
     r"|isort|links?|urls?|deps|dependenc\w+|version|release|copyright|licen[cs]e|imports?|todo|fix-?me|translations?|typing"
     r"|type hints?|help(?: text)?|wording|annotations?|sonar|codeql|pre-commit|merge|conflicts?|nits?|review)\b",
     re.IGNORECASE,

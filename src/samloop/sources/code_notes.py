@@ -5,6 +5,7 @@ Pure functions on text.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from typing import Final
@@ -25,28 +26,38 @@ _RULE: Final = re.compile(r"^[\s\-=*#~_/+.]{3,}$")
 _UNKNOWABLE: Final = re.compile(
     r"^\s*(?:[@\\](?:author|since|version|date|copyright|licen[cs]e|memberof|private|protected|public|internal|api"
     r"|name|function|method|constructor|class|static|async|ignore|category|module|export|override|todo|fileoverview"
-    r"|package)\b.*|:author:.*|\.\. versionadded::.*)$",
+    r"|package)\b.*"
+    r"|(?:swiftlint|eslint|tslint|jshint|pylint|flake8|shellcheck|prettier|istanbul|c8|v8|biome|clippy|rustfmt|noqa|nosec"
+    r"|pragma|sourcery|fmt|yapf|isort|type)[-: ] ?(?:\w+\s*=\s*)?(?:disable|enable|ignore|next|skip|off|on|no)\b.*"
+    r"|@ts-\w+.*|:author:.*|\.\. versionadded::.*)$",
     re.IGNORECASE,
 )
 _SECTION: Final = re.compile(
     r"^\s*(?:(?:args|arguments|parameters?|params|returns?|return value|raises?|throws?|yields?|examples?|usage"
     r"|notes?|see also|references?|attributes|keyword arguments|other parameters|warnings?|globals|outputs?|inputs?"
     r"|errors|panics|safety|complexity|options|doctests?|tests?|sources?|wikipedia|reference)\s*:?\s*(?:-+)?$"
-    r"|(?:args|arguments|parameters|params|returns?|raises|throws|yields|example|examples|globals|outputs?|inputs?)\s*:"
+    r"|(?:usage|args|arguments|parameters|params|returns?|raises|throws|yields|example|examples|globals|outputs?|inputs?)\s*:"
     r"|#+\s|[@\\]\w|:\w[^:\n]*:|>>>|```|-\s*(?:parameters?|returns|throws)\b|\.\. |-{3,}|={3,})",
     re.IGNORECASE,
 )
 _SHAPED: Final = re.compile(r"^(?:\s|[-*+•|>]|\d+[.)]\s|\w+\s*(?:--|==|:)\s|.*[:;{}]$)")
+_BLANKS: Final = re.compile(r"\n{3,}")
+_EMPTY_COMMENT: Final = re.compile(r"^\s*(?:#|//)[\s#/*=~_-]*$")
+_EMPTY_END: Final = re.compile(r"(?m)(?:^[ \t]*\*[ \t]*\n)+(?=^[ \t]*\*/)")
 _LICENCE: Final = re.compile(
     r"copyright|licen[cs]ed? under|all rights reserved|SPDX-|permission is hereby|redistribution and use",
     re.IGNORECASE,
 )
+_DEPRECATED: Final = re.compile(r"@deprecated|\.\. deprecated::|^\W*deprecated\b", re.IGNORECASE | re.MULTILINE)
 _DIRECTIVE: Final = re.compile(
     r"^\s*(?:to-?do|fix-?me|x{3}|hack|see\b|@see|\{?@inherit-?doc|inherited|eslint|jshint|jslint|istanbul|prettier|tslint"
     r"|c8 |v8 |biome|@ts-|type:|noqa|pylint|mypy|pragma|flake8|ruff|fmt:|yapf|isort|nosec|shellcheck|region|endregion"
-    r"|mark:|swiftlint|swift-format|clippy|rustfmt|nolint|deprecated\b|@deprecated|@internal|private\b|internal\b"
+    r"|mark:|swiftlint|swift-format|clippy|rustfmt|nolint|@internal"
     r"|for internal use|this method is internal|not implemented|undocumented|overrides?\b|implements\b|same as\b"
-    r"|as above|ditto|alias (?:for|of|to)\b|shortcut (?:for|to)\b|note to self|end of|\d+\.\s*$)",
+    r"|as above|ditto"
+    r"|we\b|i\b|i['’]m\b|let['’]?s\b|because\b|hacky|temporar|work-?around|not sure|maybe\b|perhaps\b"
+    r"|this is (?:a |an )?(?:hack|ugly|needed|necessary|required|temporary|workaround|bit)"
+    r"|alias (?:for|of|to)\b|shortcut (?:for|to)\b|note to self|end of|\d+\.\s*$)",
     re.IGNORECASE,
 )
 _CODE_END: Final = re.compile(
@@ -84,29 +95,42 @@ def clean(raw: str, line_comment: str, *, docstring: bool = False) -> str:
         kept.pop(0)
     while kept and (not kept[-1] or _RULE.match(kept[-1])):
         kept.pop()
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
+    return _spaced("\n".join(kept))
+
+
+def _spaced(text: str) -> str:
+    """`text` with one blank line where there are more."""
+    return _BLANKS.sub("\n\n", text) if "\n\n\n" in text else text
 
 
 def tidied(raw: str) -> str:
     """A comment as it is written, without the lines that `clean` leaves out as well."""
     lines = [line for line in raw.split("\n") if not _UNKNOWABLE.match(re.sub(r"^\s*(?:\*(?!/)|//[/!]?)", "", line))]
-    return re.sub(r"(?m)(?:^[ \t]*\*[ \t]*\n)+(?=^[ \t]*\*/)", "", "\n".join(lines))
+    for end in (0, -1):
+        while len(lines) > 1 and _EMPTY_COMMENT.match(lines[end]):
+            lines.pop(end)
+    return _EMPTY_END.sub("", "\n".join(lines))
 
 
+@functools.lru_cache(maxsize=64)
 def prose_of(note: str) -> str:
     """The part of a note that says what the code does: what comes before parameters, examples and the like."""
     lines: list[str] = []
+    skipping = False
     for line in note.split("\n"):
+        skipping = skipping and bool(line.strip())
+        if skipping:
+            continue
         tagged = re.match(r"^\s*[@\\](?:description|desc|brief|summary|abstract)\s+(.+)", line)
         if tagged:
             line = tagged[1]
         elif _SECTION.match(line):
             if any(lines):
                 break
+            skipping = True
             continue
         lines.append(line)
-    text = "\n".join(lines).strip()
-    return re.sub(r"\n{3,}", "\n\n", text)
+    return _spaced("\n".join(lines).strip())
 
 
 def unwrapped(note: str) -> str:
@@ -132,6 +156,8 @@ def turned_away(note: str, names: str) -> str | None:
         return "comment is too long"
     if _LICENCE.search(note[:600]):
         return "comment is a licence"
+    if _DEPRECATED.search(note):
+        return "function is deprecated"
     if _DIRECTIVE.match(note):
         return "comment does not describe the code"
     prose = prose_of(note)
@@ -150,6 +176,7 @@ def turned_away(note: str, names: str) -> str | None:
     return "comment only repeats the name" if len(told) < MIN_NEW_WORDS else None
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _stem(word: str) -> str:
     """A word without the commonest endings, so that "parses" and "parsing" are "pars"."""
     return _ENDING.sub("", word) if len(word) > 4 else word.removesuffix("s")
@@ -165,8 +192,9 @@ _STUB: Final = re.compile(
     r"|(?:todo|unimplemented|unreachable)!\(.*|fatalError\(.*|:|true|assert False.*)[;,]?$",
     re.IGNORECASE | re.DOTALL,
 )
+_THROWN: Final = re.compile(r"^(?:throw|raise)\b")
 _GETTER: Final = re.compile(
-    r"^(?:return )?&?(?:mut )?(?:self|this|cls)(?:\.|::)[\w.$]+"
+    r"^return [\w.$]+;?$|^(?:return )?&?(?:mut )?(?:self|this|cls)(?:\.|::)[\w.$]+"
     r"(?:\.(?:clone|as_ref|as_str|to_owned|len|is_empty)\(\))?;?$"
     r"|^(?:self|this|cls)\.[\w$]+ = [\w.$]+(?:;?|; ?return this;?)$"
 )
@@ -188,6 +216,8 @@ def trivial(body: str, line_comment: str) -> str | None:
     lines = [line.strip() for line in text.split("\n") if line.strip() and not comment.match(line)]
     code = " ".join(lines)
     if not code or _STUB.match(code):
+        return "function has no body"
+    if len(lines) == 1 and _THROWN.match(code):
         return "function has no body"
     if len(lines) == 1 and (_GETTER.match(code) or _PASSED_ON.match(code)):
         return "function is trivial"

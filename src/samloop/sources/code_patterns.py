@@ -18,9 +18,10 @@ from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.code_answers import File, Found, Left
 from samloop.sources.code_database import Row, is_database, rows
-from samloop.sources.code_files import Entry, Tree, language_of, left_out, normalised, open_tree, own_licence
+from samloop.sources.code_files import Entry, Tree, language_of, left_out, normalised, open_tree
 from samloop.sources.code_fixes import Fix, Fixes
 from samloop.sources.code_languages import Language, language_of_name, language_of_path
+from samloop.sources.code_licences import own_licence
 from samloop.sources.code_questions import Asked
 from samloop.sources.code_stamps import Stamps
 from samloop.sources.code_tests import Index
@@ -99,7 +100,6 @@ class _Reader:
     def __init__(self, tree: Tree, stamps: Stamps, limits: Limits, *, tests: bool) -> None:
         self.tree, self.stamps, self.limits, self.tests = tree, stamps, limits, tests
         self._parsed: dict[str, File | None] = {}
-        self._tested: dict[str, set[str]] = {}
         self._entries: dict[str, Entry] = {}
         self._index = Index(())
 
@@ -157,7 +157,7 @@ class _Reader:
         for record in file.questions():
             yield self._record(entry.path, record, licence, entry.modified, file)
         if self.tests:
-            for record in file.tested(file, self._tested.setdefault(entry.path, set())):
+            for record in file.tested(file):
                 yield self._record(entry.path, record, licence, entry.modified, file)
 
     def _tests(self, entry: Entry, file: File) -> Iterator[Record]:
@@ -169,7 +169,7 @@ class _Reader:
                 if code is None:
                     continue
                 licence = own_licence(code.code.data) or self.tree.licence(partner)
-                for record in code.tested(file, self._tested.setdefault(partner, set())):
+                for record in code.tested(file):
                     count += 1
                     yield self._record(partner, record, licence, entry.modified, code)
         if not count:
@@ -281,7 +281,7 @@ class _Database:
             return
         file = File(language, normalised(data), self.limits.max_characters)
         repository = row.repository or self.name
-        for found in (*file.questions(), *file.tested(file, set())):
+        for found in (*file.questions(), *file.tested(file)):
             if isinstance(found, Left):
                 yield Reject(self._shown(row), found.reason, line=found.line, id=f"{row.path}#{found.name}")
                 continue

@@ -125,7 +125,8 @@ class Subject:
 
 def fenced(code: str, label: str) -> str:
     """`code` in a fence that nothing in it closes."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
+    longest = max(map(len, re.findall("`+", code)), default=0) if "```" in code else 0
+    fence = "`" * max(3, 1 + longest)
     return f"{fence}{label}\n{code}\n{fence}"
 
 
