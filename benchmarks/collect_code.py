@@ -54,7 +54,7 @@ def measure(path: str, state: str) -> dict[str, float]:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Files that are read and their bytes: those in a language that is known, outside folders that are left out."""
+    """How many files are read and their bytes: those in a known language, outside the folders that are left out."""
     from samloop.sources.code_files import Entry, open_tree
 
     tree, _ = open_tree(str(path))
@@ -129,8 +129,8 @@ def main() -> None:
     packages = ("tree-sitter", "tree-sitter-python", "tree-sitter-javascript")
     text = (
         f"{machine(*packages)}\n"
-        f"medians of {ROUNDS} runs, each in a process of its own; processor seconds of samloop and git together, with "
-        f"their start\nload average at the end {os.getloadavg()[0]:.1f}\n\n{table(rows)}"
+        f"medians of {ROUNDS} runs, each in a process of its own; processor seconds with git's, start included\n"
+        f"load average at the end {os.getloadavg()[0]:.1f}\n\n{table(rows)}"
     )
     publish("collect_code", text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from samloop.sources.code_pieces import Code, Piece, parse, words_of
 from samloop.sources.code_questions import Asked, Subject, describe, fenced, passing, test_of, write
 
 MAX_CONTEXT_CHARACTERS: Final = 700
+MAX_MAKER_CHARACTERS: Final = 400
+"""A class's way of making its objects is shown whole up to this length: it names what their methods work on."""
+
 MAX_UNSEEN: Final = 2
 """Other members of its class that a method may lean on unseen; with more, its body cannot be known from its name."""
 
@@ -30,6 +34,7 @@ _BOUND: Final = re.compile(
     r"|typealias|readonly|local|mut|macro_rules!)\s+|#\[[^\]]*\]\s*|//[^\n]*\n\s*)*([A-Za-z_$][\w$]*)"
 )
 _PARTS_OF_A_COMPONENT: Final = {"methods": "method", "computed": "computed property", "watch": "watcher"}
+_MAKERS: Final = frozenset({"__init__", "constructor", "init"})
 _KEYWORDS: Final = frozenset("from import as use self crate super std pub const let var type".split())
 
 
@@ -150,7 +155,15 @@ class File:
             room -= len(header)
         members = frozenset(code.language.receiver.findall(subject.code)) - {piece.name}
         for other in code.pieces:
-            if other is piece or other.is_test or other.name not in used or other.name == piece.name:
+            if other is piece or other.is_test or other.name == piece.name:
+                continue
+            if members and other.name in _MAKERS and other.owners == piece.owners:
+                text = textwrap.indent(code.of(other), "    ")
+                if len(text) <= min(room, MAX_MAKER_CHARACTERS):
+                    parts.append((piece.start, text))
+                    room -= len(text) + 1
+                continue
+            if other.name not in used:
                 continue
             own = other.owners == piece.owners
             if other.owners and (not own or other.name not in members):
@@ -236,7 +249,7 @@ class File:
             used.add(best)
             piece = named[best]
             subject = self.subject(piece)
-            shown, _ = tests._around(test, code, "In the file of the tests")
+            shown = None if tests is self else tests._around(test, code, "In the file of the tests")[0]
             found = test_of(subject, code, _framework(tests.code, test))
             if subject.seed % 3 == 0 and piece.note is None:
                 found = passing(subject, code)

@@ -173,7 +173,7 @@ _BY_NAME: Final = {
     **{"py": PYTHON, "python3": PYTHON, "rs": RUST, "js": JAVASCRIPT, "jsx": JAVASCRIPT, "node": JAVASCRIPT},
     **{"ts": TYPESCRIPT, "tsx": TSX, "sh": BASH, "shell": BASH, "shellscript": BASH, "dash": BASH},
 }
-_SHEBANG: Final = re.compile(rb"^#!\s*\S*?(?:/env\s+(?:-S\s+)?)?([a-z]+)[\d.]*(?:\s|$)")
+_SHEBANG: Final = re.compile(rb"#!\s*(?:\S*/env\s+(?:-S\s+)?)?(?:\S*/)?([a-z]+)[\d.]*(?:\s|$)")
 
 
 def language_of_path(path: str) -> Language | None:
@@ -188,8 +188,8 @@ def language_of_name(name: str) -> Language | None:
 
 def language_of_shebang(data: bytes) -> Language | None:
     """The language of a script by its first line, or None."""
-    found = _SHEBANG.match(data[:128].split(b"\n", 1)[0].replace(b"/usr/bin/env ", b"/"))
-    return _BY_NAME.get(found[1].decode().rpartition("/")[2]) if found else None
+    found = _SHEBANG.match(data[:128].split(b"\n", 1)[0])
+    return _BY_NAME.get(found[1].decode()) if found else None
 
 
 @functools.cache

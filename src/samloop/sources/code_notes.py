@@ -199,7 +199,7 @@ _GETTER: Final = re.compile(
     r"|^(?:self|this|cls)\.[\w$]+ = [\w.$]+(?:;?|; ?return this;?)$"
 )
 _PASSED_ON: Final = re.compile(
-    r"^(?:return )?(?:await )?[\w.$:&?!]+(?:::<[^>]*>)?\(\s*[\w\s,.*=&$:?!\"'@]*\)[?;]*(?:\.await\??;?)?$"
+    r"^(?:return )?(?:await )?[\w.$:&?!]+(?:::<[^>]*>)?\(\s*(?:[\w\s,.=&$:?!\"'@]|\*(?=\w))*\)[?;]*(?:\.await\??;?)?$"
 )
 
 

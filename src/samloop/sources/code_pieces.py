@@ -172,7 +172,7 @@ def _read(
     for node in container.children:
         kind = node.type
         if kind in language.comments:
-            note = _joined(note, node, last_row)
+            note = _joined(code, note, node, last_row)
             last_row = _last_row(node)
             continue
         if kind in language.attributes:
@@ -205,16 +205,24 @@ def _blank_lines(code: Code, note: tuple[int, int, int]) -> int:
     return 1 if code.data.startswith(b"/**", note[0]) else 0
 
 
-def _joined(note: tuple[int, int, int] | None, node: Node, last_row: int) -> tuple[int, int, int] | None:
-    """The run of comments that `node` belongs to; None for one that trails a statement on its line."""
+def _joined(code: Code, note: tuple[int, int, int] | None, node: Node, last_row: int) -> tuple[int, int, int] | None:
+    """The run of comments that `node` belongs to; None for one that trails a statement on its line.
+
+    Comments of two kinds, as ``//`` and ``///``, are no run.
+    """
     row = node.start_point[0]
     if row == last_row and (note is None or note[2] != row + 1):
         return None
     after = _last_row(node) + 1
-    block = node.end_point[0] > row and node.end_point[1] > 0
-    if note is not None and note[2] == row and not block:
+    kind = _kind(code, node.start_byte)
+    if note is not None and note[2] == row and kind == _kind(code, note[0]) != b"/*":
         return note[0], node.end_byte, after
     return node.start_byte, node.end_byte, after
+
+
+def _kind(code: Code, start: int) -> bytes:
+    mark = code.data[start : start + 3]
+    return mark if mark in (b"///", b"//!") else mark[:2] if mark[:1] == b"/" else mark[:1]
 
 
 def _last_row(node: Node) -> int:
@@ -366,5 +374,8 @@ def _bind(code: Code, node: Node) -> None:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The identifiers in a text."""
-    return frozenset(_WORD.findall(text))
+    """The identifiers in a text; ``$name`` counts as itself and as the name of a shell's variable."""
+    found = _WORD.findall(text)
+    if "$" in text:
+        found += [word.lstrip("$") for word in found if word[0] == "$"]
+    return frozenset(found)
