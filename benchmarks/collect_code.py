@@ -2,9 +2,8 @@
 
     python benchmarks/collect_code.py [FOLDER …]
 
-Reads Python's standard library and the installed packages by default, each in a process of its own: whole, again
-when nothing has changed, and by way of a bare repository. Bytes are those of the files that are read, whatever comes
-of them; tests and fixes are read as a collection does.
+Reads Python's standard library by default, each time in a process of its own: whole, again when nothing has changed,
+and both from a bare repository. Bytes are those of the files that are read, whatever comes of them.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def main() -> None:
         print(json.dumps(measure(*sys.argv[2:])))
         return
     named = [Path(name) for name in sys.argv[1:]]
-    places = named or [Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))]
+    places = named or [Path(sysconfig.get_path("stdlib"))]
     rows = [
         (
             "place",

@@ -67,8 +67,10 @@ def why_not(records: Iterable[Record]) -> list[str]:
 
 
 def test_a_mended_bug_becomes_the_function_before_and_after(repository: Path) -> None:
-    message = "fix(pump): division by zero without any tank (#12)\n\n"
+    message = (
+        "fix(pump): division by zero without any tank (#12)\n\n"
         "An empty list of tanks has no mean level,\nand counts as nothing."
+    )
     done = commit(repository, message, {"pump.py": MENDED, "tests/test_pump.py": "def test_x():\n    assert 1\n"})
     (found,) = fixes(read(str(repository), None))
     assert "ivision by zero without any tank" in found.input_text

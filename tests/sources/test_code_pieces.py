@@ -18,7 +18,7 @@ from samloop.sources.code_languages import (
     VUE,
     Language,
 )
-from samloop.sources.code_notes import clean, prose_of, tidied, trivial, turned_away, unwrapped
+from samloop.sources.code_notes import clean, describes, prose_of, tidied, trivial, turned_away, unwrapped
 from samloop.sources.code_questions import fenced
 
 NOTE = "Adds up what flowed through the pipe since the last visit."
@@ -371,3 +371,37 @@ def test_wordings_differ_and_never_change() -> None:
         assert texts[-1] == [found.asked.question for found in asked(PYTHON, code)[f"flow{number}"]]
     openings = {question.split("\n")[0].replace(f"flow{n}", "x") for n, pair in enumerate(texts) for question in pair}
     assert len(openings) > 12
+
+
+@pytest.mark.parametrize(
+    ("note", "does"),
+    [
+        ("Adds up what flowed.", True),
+        ("recursively removes empty folders", True),
+        ("Whether the valve is open.", True),
+        ("flow: adds up what came", True),
+        ("Carries what is left over to the next day.", True),
+        ("sections have a fixed width, so typing overwrites", False),
+        ("no fast path here, since promises are slow", False),
+        ("$HOME/.profile may set it first", False),
+        ("", False),
+    ],
+)
+def test_a_comment_that_may_speak_of_anything_has_to_say_what_the_code_does(note: str, does: bool) -> None:
+    assert describes(note, "flow") is does
+
+
+def test_only_comments_made_for_it_may_begin_as_they_like() -> None:
+    code = (
+        "{0} No fast path here, since promises are slow.\nfunction f(a) {{\n  return a.b.c(1) + a.d.e(2) * a.f;\n}}\n"
+    )
+    assert left(JAVASCRIPT, code.format("//")) == {"f": "comment does not describe the code"}
+    assert asked(
+        RUST,
+        "/// No fast path here, since it is slow.\nfn f(a: A) -> B {\n    a.b.c(1) + a.d.e(2) + a.length()\n}\n",
+    )
+
+
+def test_the_line_that_names_a_script_s_program_is_no_comment() -> None:
+    code = f'#!/bin/sh\n# {NOTE}\nflow() {{\n  cut -f 2 "$1" | sort -rn | head -n 5\n}}\n'
+    assert "/bin/sh" not in asked(BASH, code)["flow"][0].asked.question

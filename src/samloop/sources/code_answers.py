@@ -12,9 +12,9 @@ from typing import Final
 import xxhash
 
 from samloop.sources.code_languages import Language
-from samloop.sources.code_notes import clean, tidied, trivial, turned_away
+from samloop.sources.code_notes import clean, describes, tidied, trivial, turned_away
 from samloop.sources.code_pieces import Code, Piece, parse, words_of
-from samloop.sources.code_questions import Asked, Subject, describe, fenced, passing, test_of, write
+from samloop.sources.code_questions import MADE_FOR, Asked, Subject, describe, fenced, passing, test_of, write
 
 MAX_CONTEXT_CHARACTERS: Final = 700
 MAX_MAKER_CHARACTERS: Final = 400
@@ -34,7 +34,6 @@ _BOUND: Final = re.compile(
     r"|typealias|readonly|local|mut|macro_rules!)\s+|#\[[^\]]*\]\s*|//[^\n]*\n\s*)*([A-Za-z_$][\w$]*)"
 )
 _PARTS_OF_A_COMPONENT: Final = {"methods": "method", "computed": "computed property", "watch": "watcher"}
-_MAKERS: Final = frozenset({"__init__", "constructor", "init"})
 _KEYWORDS: Final = frozenset("from import as use self crate super std pub const let var type".split())
 
 
@@ -120,6 +119,8 @@ class File:
         note = clean(raw, mark, docstring=code.language.docstring)
         shown = " ".join((piece.name, code.text(piece.start, piece.body[0]), *(owner.name for owner in piece.owners)))
         reason = turned_away(note, shown) or trivial(code.inside(piece), mark)
+        if not reason and not raw.startswith(MADE_FOR) and not describes(note, piece.name):
+            reason = "comment does not describe the code"
         if reason:
             return reason, None
         plain = self.subject(piece)
@@ -157,7 +158,7 @@ class File:
         for other in code.pieces:
             if other is piece or other.is_test or other.name == piece.name:
                 continue
-            if members and other.name in _MAKERS and other.owners == piece.owners:
+            if members and other.name == code.language.maker and other.owners == piece.owners:
                 text = textwrap.indent(code.of(other), "    ")
                 if len(text) <= min(room, MAX_MAKER_CHARACTERS):
                     parts.append((piece.start, text))
@@ -205,7 +206,7 @@ class File:
             return
         note = clean(found[2], "#")
         rest = re.sub(r"\A(?:\s*^#.*\n)+", "", text[found.end() :], flags=re.MULTILINE).strip()
-        if turned_away(note, "") or len(rest) < 60 or len(note.split()) < 6:
+        if turned_away(note, "") or not describes(note, "") or len(rest) < 60 or len(note.split()) < 6:
             return
         subject = Subject(
             language=code.language,

@@ -43,6 +43,10 @@ _GENERATED: Final = re.compile(
     rb"|generated (?:from|by) .{1,80}(?:swig|protoc|grpc|thrift|openapi|swagger|antlr|bison|flex|cython)",
     re.IGNORECASE,
 )
+_COMPILED: Final = re.compile(
+    rb'"__esModule"|\(0, _\w+\.\w+\)\(|_interopRequire|__importDefault|^//# sourceMappingURL=|^__webpack_',
+    re.MULTILINE,
+)
 _SPDX: Final = r"([A-Za-z0-9.+-]+(?:\s+(?:OR|AND|WITH)\s+[A-Za-z0-9.+-]+)*)"
 _MANIFESTS: Final = (
     ("package.json", re.compile(rf'^\s*"license"\s*:\s*"\(?{_SPDX}\)?"', re.MULTILINE)),
@@ -121,6 +125,8 @@ def left_out(path: str, data: bytes) -> str | None:
     head = data[:HEAD_BYTES].lower()
     if (b"generated" in head or b"edit" in head) and _GENERATED.search(head):
         return "file is generated"
+    if path.lower().endswith((".js", ".cjs", ".mjs")) and _COMPILED.search(data):
+        return "file is compiled from another"
     lines = data.count(b"\n") + 1
     if len(data) > MAX_LINE_BYTES and len(data) / lines > MAX_MEAN_LINE_BYTES:
         return "file is minified"

@@ -36,6 +36,7 @@ class Language:
         comments: node types of comments.
         docstring: whether the description is the first statement of the body.
         line_comment: what begins a comment.
+        maker: the method that makes an object.
         receiver: how a method reaches what belongs to its object, as a regular expression.
     """
 
@@ -51,6 +52,7 @@ class Language:
     comments: frozenset[str] = frozenset({"comment"})
     docstring: bool = False
     line_comment: str = "//"
+    maker: str = "constructor"
     receiver: re.Pattern[str] = re.compile(r"\bthis\.(\w+)")
 
 
@@ -66,6 +68,7 @@ PYTHON: Final = Language(
     bindings=frozenset({"import_statement", "import_from_statement", "expression_statement", "assignment"}),
     docstring=True,
     line_comment="#",
+    maker="__init__",
     receiver=re.compile(r"\b(?:self|cls)\.(\w+)"),
 )
 RUST: Final = Language(
@@ -143,6 +146,7 @@ SWIFT: Final = Language(
     containers={"class_declaration": "name"},
     bindings=frozenset({"import_declaration", "property_declaration", "typealias_declaration"}),
     comments=frozenset({"comment", "multiline_comment"}),
+    maker="init",
     receiver=re.compile(r"\b(?:self|Self)\.(\w+)"),
 )
 BASH: Final = Language(

@@ -9,6 +9,11 @@ from samloop.sources.licences import licence_of
 
 HEAD_BYTES: Final = 3_072
 
+# Comments and docstrings before the first line of code; what stands further down may speak of any licence.
+_TOP: Final = re.compile(
+    rb"(?:\s*(?:#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z)|[rR]?\"{3}.*?(?:\"{3}|\Z)|[rR]?'{3}.*?(?:'{3}|\Z)|<!--.*?(?:-->|\Z)))+",
+    re.DOTALL,
+)
 _MAYBE: Final = re.compile(rb"licen[cs]e|permission", re.IGNORECASE)
 _MARKS: Final = re.compile(r"(?m)^[ \t]*(?:#+|//+|\*+|/\*+|--)")
 _GNU: Final = re.compile(r"gnu (lesser |library |affero )?general public license", re.IGNORECASE)
@@ -25,13 +30,14 @@ _SENTENCES: Final = (
 
 
 def own_licence(data: bytes) -> str | None:
-    """The SPDX id of what a file says of its licence in its first bytes; None where it says nothing of it."""
-    head = data[:HEAD_BYTES]
+    """The SPDX id of what a file says of its licence in its first comments; None where it says nothing of it."""
+    found = _TOP.match(data[:HEAD_BYTES])
+    head = found[0] if found else b""
     if not _MAYBE.search(head):
         return None
     text = " ".join(_MARKS.sub(" ", head.decode("utf-8", "replace")).split())
-    if found := licence_of(text):
-        return found
+    if licence := licence_of(text):
+        return licence
     if gnu := _GNU.search(text):
         version = _VERSION.search(text)
         if version:

@@ -10,6 +10,8 @@ import inspect
 import re
 from typing import Final
 
+from samloop.sources.questions import is_verb
+
 MAX_NOTE_CHARACTERS: Final = 1500
 MIN_WORDS: Final = 4
 """A description of fewer words is a label ("Constructor.", "Main function")."""
@@ -29,7 +31,7 @@ _UNKNOWABLE: Final = re.compile(
     r"|package)\b.*"
     r"|(?:swiftlint|eslint|tslint|jshint|pylint|flake8|shellcheck|prettier|istanbul|c8|v8|biome|clippy|rustfmt|noqa|nosec"
     r"|pragma|sourcery|fmt|yapf|isort|type)[-: ] ?(?:\w+\s*=\s*)?(?:disable|enable|ignore|next|skip|off|on|no)\b.*"
-    r"|@ts-\w+.*|:author:.*|\.\. versionadded::.*)$",
+    r"|(?:to-?do|fix-?me|x{3}|hack)\b.*|@__\w+__|[@#]__PURE__|@ts-\w+.*|:author:.*|\.\. versionadded::.*)$",
     re.IGNORECASE,
 )
 _SECTION: Final = re.compile(
@@ -174,6 +176,38 @@ def turned_away(note: str, names: str) -> str | None:
     known = {_stem(word.lower()) for word in _CAMEL.findall(names)}
     told = {stem for word in words if word not in _FILLER and (stem := _stem(word)) not in known and len(stem) > 1}
     return "comment only repeats the name" if len(told) < MIN_NEW_WORDS else None
+
+
+_BEGINNINGS: Final = frozenset(
+    "a an the whether true this helper function wrapper used given similar like array variant".split()
+)
+
+
+_CODE_VERBS: Final = frozenset(
+    """accept append apply ask begin build call carry clamp clip close collapse concatenate copy cut decide
+    deduplicate decrement divide draw drop dump echo emit empty encode end enqueue estimate expand fall
+    fill flatten flip flush fold forward free give go grep grow hash increment intersect interleave keep
+    kill list locate look lookup mail mix multiply mutate name negate open order overwrite pad pick pipe
+    poll pop prefix print prune pull push put quote raise recurse reduce refill remember repair report
+    reverse rotate round run save say scale scan schedule see set shift show shuffle shut skip slice
+    solve sort spawn split square start stop strip subtract sum swap sweep take tell test throw tick
+    toggle trace translate traverse trim truncate try turn union unwrap use verify visit wait walk warn
+    watch wipe work yield zip""".split()
+)
+
+
+def describes(note: str, name: str) -> bool:
+    """Whether a comment that may speak of anything says what the code below it does: "Adds …", "Whether …"."""
+    words = re.findall(r"[\w$]+", note.lower())
+    while words and words[0].endswith("ly"):
+        words.pop(0)
+    if not words:
+        return False
+    first = words[0]
+    forms = {first, first.removesuffix("s"), first.removesuffix("es"), re.sub("ies$", "y", first)}
+    return (
+        first in _BEGINNINGS or first == name.lower() or any(form in _CODE_VERBS or is_verb(form) for form in forms)
+    )
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -55,7 +55,7 @@ def read(
         since: the value of the last Mark, or None.
         max_function_characters: longer functions are left out. The default lets question and answer fit into 2,048
             tokens, at about three characters of code a token.
-        licences: SPDX ids; what has another licence, or none that is known, is left out. None: all is read.
+        licences: SPDX ids; what has another licence is left out. "unknown" stands for none. None: all is read.
         tests: pair tests with the functions they test.
         fixes: read commits that mend a bug, where the location is the top of a repository.
         name: what to call the repository; by default the last part of its origin's address, else its folder's name.
@@ -91,7 +91,7 @@ class Limits:
         """Whether something under this licence is left out."""
         if self.licences is None:
             return False
-        return not any(part.strip() in self.licences for part in (licence or "").split(" OR "))
+        return not any(part.strip() in self.licences for part in (licence or "unknown").split(" OR "))
 
 
 class _Reader:

@@ -208,12 +208,14 @@ def _blank_lines(code: Code, note: tuple[int, int, int]) -> int:
 def _joined(code: Code, note: tuple[int, int, int] | None, node: Node, last_row: int) -> tuple[int, int, int] | None:
     """The run of comments that `node` belongs to; None for one that trails a statement on its line.
 
-    Comments of two kinds, as ``//`` and ``///``, are no run.
+    Comments of two kinds, as ``//`` and ``///``, are no run, and what says which program runs a script is none.
     """
     row = node.start_point[0]
     if row == last_row and (note is None or note[2] != row + 1):
         return None
     after = _last_row(node) + 1
+    if row == 0 and code.data.startswith(b"#!"):
+        return None
     kind = _kind(code, node.start_byte)
     if note is not None and note[2] == row and kind == _kind(code, note[0]) != b"/*":
         return note[0], node.end_byte, after

@@ -15,7 +15,8 @@ from typing import Final
 from samloop.sources.code_languages import Language
 from samloop.sources.code_notes import prose_of, unwrapped
 
-_MADE_FOR: Final = ("/**", "///", '"', "'", 'r"', 'R"', 'u"', "#")
+MADE_FOR: Final = ("/**", "///", '"', "'", 'r"', 'R"', 'u"', "r'", "R'", "u'")
+"""How a comment begins that is made to describe what follows; other comments may speak of anything."""
 
 _WRITE: Final = (
     "Write a {title} {what} `{name}`.\n\n{note}\n\nIts signature:\n\n{signature}",
@@ -116,7 +117,11 @@ class Subject:
     @property
     def noun(self) -> str:
         """What people call its description."""
-        return self.language.note if not self.raw or self.raw.startswith(_MADE_FOR) else "comment"
+        return (
+            self.language.note
+            if not self.raw or self.language.line_comment == "#" or self.raw.startswith(MADE_FOR)
+            else "comment"
+        )
 
     @property
     def seed(self) -> int:
