@@ -201,3 +201,37 @@ def test_fixes_can_be_left_out(repository: Path) -> None:
     records = list(read(str(repository), None, licences=["ISC"]))
     assert not fixes(records)
     assert "licence is not among those asked for" in {r.reason for r in records if isinstance(r, Reject)}
+
+
+def test_broken_objects_cost_only_what_stands_in_them(repository: Path) -> None:
+    other = START.replace("Pump", "Tank").replace("stop", "fill")
+    commit(
+        repository, "Add tanks", {"a.py": other, "tank.py": other + "\nLIMIT = 3\n", "z.py": other + "\nLIMIT = 4\n"}
+    )
+    commit(repository, "Fix a crash without any tank", {"pump.py": MENDED})
+    commit(repository, "Fix a hang when a tank is full", {"z.py": other.replace("return pump", "return pump, 1")})
+    git(repository, "clone", "-q", "--bare", str(repository), str(repository.parent / "bare.git"))
+    for name in ("HEAD:tank.py", "HEAD:z.py"):
+        blob = git(repository, "rev-parse", name)
+        path = repository.parent / "bare.git" / "objects" / blob[:2] / blob[2:]
+        path.chmod(0o600)
+        path.write_bytes(b"" if name.endswith("z.py") else b"no object")
+    records = list(read(str(repository.parent / "bare.git"), None))
+    broken = [r for r in records if isinstance(r, Reject) and r.reason == "file cannot be read"]
+    assert [Path(record.location).name for record in broken[:2]] == ["bare.git:tank.py", "bare.git:z.py"]
+    assert {r.id.split("#")[0] for r in records if isinstance(r, Reject) and r.id and "#" in r.id} == {
+        "a.py",
+        "pump.py",
+    }
+    assert [example.metadata["name"] for example in fixes(records)] == ["Pump.level"]
+
+
+def test_a_commit_whose_tree_is_missing_is_said_and_the_others_go_in(repository: Path) -> None:
+    commit(repository, "Fix a crash without any tank", {"pump.py": MENDED})
+    lost = commit(repository, "Fix a hang when a tank is full", {"lost/a.py": "a = 1\n"})
+    tree = git(repository, "rev-parse", f"{lost}:lost")
+    commit(repository, "Remove what was lost", {"lost/a.py": None})
+    (repository / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    records = list(read(str(repository), None))
+    assert [example.metadata["name"] for example in fixes(records)] == ["Pump.level"]
+    assert [r.id for r in records if isinstance(r, Reject) and r.reason == "changes cannot be read"] == [lost]

@@ -344,12 +344,24 @@ class History:
                     yield Entry(path, blob.decode(), blob.decode(), self._modified)
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | Reject]]:
-        for start in range(0, len(entries), BLOBS_AT_ONCE):
-            some = entries[start : start + BLOBS_AT_ONCE]
-            with self.repository.stream("cat-file", "--batch", lines=[entry.place for entry in some]) as out:
-                for entry in some:
-                    data = read_blob(out)
-                    yield entry, data if data is not None else Reject(self.shown(entry.path), "file cannot be read")
+        at = 0
+        while at < len(entries):
+            some = entries[at : at + BLOBS_AT_ONCE]
+            begun = at
+            try:
+                with self.repository.stream("cat-file", "--batch", lines=[entry.place for entry in some]) as out:
+                    for entry in some:
+                        data = read_blob(out)
+                        yield entry, self._missing(entry) if data is None else data
+                        at += 1
+            except (SourceError, EOFError):
+                pass  # git ended at a broken object
+            if at < begun + len(some):
+                yield entries[at], self._missing(entries[at])
+                at += 1
+
+    def _missing(self, entry: Entry) -> Reject:
+        return Reject(self.shown(entry.path), "file cannot be read", "git has no such object, or a broken one")
 
     def licence(self, path: str) -> str | None:
         folder = path.rpartition("/")[0]
@@ -383,8 +395,15 @@ def parts_between_nul(out: IO[bytes]) -> Iterator[bytes]:
 
 
 def read_blob(out: IO[bytes]) -> bytes | None:
-    """The next object that ``git cat-file --batch`` prints, cut behind `MAX_FILE_BYTES`; None where it is missing."""
-    head = out.readline().split()
+    """The next object that ``git cat-file --batch`` prints, cut behind `MAX_FILE_BYTES`; None where it is missing.
+
+    Raises:
+        EOFError: git printed no more.
+    """
+    line = out.readline()
+    head = line.split()
+    if not line:
+        raise EOFError
     if len(head) != 3:
         return None
     size = int(head[2])
@@ -392,4 +411,6 @@ def read_blob(out: IO[bytes]) -> bytes | None:
     left = size + 1 - len(data)
     while left > 0 and (skipped := out.read(min(left, 1 << 16))):
         left -= len(skipped)
+    if left > 0:
+        raise EOFError
     return data

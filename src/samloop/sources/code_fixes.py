@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from samloop.errors import SourceError
 from samloop.protocols import Mark, Record, Reject
 from samloop.sources.code_answers import File
 from samloop.sources.code_files import left_out, normalised, parts_between_nul, read_blob
@@ -136,7 +137,7 @@ class Fixes:
         changes = self._changes(list(wanted))
         chosen: list[tuple[_Commit, _Change]] = []
         for commit in wanted.values():
-            found = self._one_file(changes.get(commit.id, []))
+            found = self._one_file(changes[commit.id]) if commit.id in changes else "changes cannot be read"
             if isinstance(found, str):
                 yield self._reject(commit, found)
             else:
@@ -159,10 +160,17 @@ class Fixes:
         )
 
     def _changes(self, commits: list[str]) -> dict[str, list[_Change]]:
-        """The files that each commit changed."""
+        """The files that each commit changed; a commit whose trees are missing or broken is not among them."""
+        try:
+            return self._listed(commits)
+        except SourceError:
+            half = len(commits) // 2
+            return {**self._changes(commits[:half]), **self._changes(commits[half:])} if half else {}
+
+    def _listed(self, commits: list[str]) -> dict[str, list[_Change]]:
         found: dict[str, list[_Change]] = {}
         current: list[_Change] = []
-        command = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff")
+        command = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--always")
         with self.repository.stream(*command, lines=commits) as out:
             parts = parts_between_nul(out)
             for part in parts:
@@ -190,10 +198,13 @@ class Fixes:
 
     def _blobs(self, blobs: list[str]) -> dict[str, bytes]:
         found = {}
-        with self.repository.stream("cat-file", "--batch", lines=blobs) as out:
-            for blob in blobs:
-                if (data := read_blob(out)) is not None:
-                    found[blob] = data
+        try:
+            with self.repository.stream("cat-file", "--batch", lines=blobs) as out:
+                for blob in blobs:
+                    if (data := read_blob(out)) is not None:
+                        found[blob] = data
+        except (SourceError, EOFError):
+            pass  # git ended at a broken object: this one and those after it cannot be read
         return found
 
     def _record(self, commit: _Commit, change: _Change, before: bytes | None, after: bytes | None) -> Record:
