@@ -235,3 +235,13 @@ def test_a_commit_whose_tree_is_missing_is_said_and_the_others_go_in(repository:
     records = list(read(str(repository), None))
     assert [example.metadata["name"] for example in fixes(records)] == ["Pump.level"]
     assert [r.id for r in records if isinstance(r, Reject) and r.reason == "changes cannot be read"] == [lost]
+
+
+def test_a_history_that_git_does_not_read_is_said_and_the_files_go_in(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    records = list(read(str(repository), None))
+    assert [r.reason for r in records if isinstance(r, Reject)] == [
+        "function has no comment", "function has no comment", "history cannot be read",
+    ]  # fmt: skip

@@ -268,10 +268,10 @@ def test_one_file_can_be_named(tmp_path: Path) -> None:
     assert names(read(str(tmp_path / "b.py"), None)) == {"rising"}
 
 
-@pytest.mark.parametrize("place", ["nowhere", "\0"])
+@pytest.mark.parametrize("place", ["nowhere", "\0", "~nobody-of-that-name/x"])
 def test_a_place_that_is_not_there_is_an_error(tmp_path: Path, place: str) -> None:
     with pytest.raises(SourceError, match="correct"):
-        list(read(str(tmp_path / place), None))
+        list(read(place if place[0] == "~" else str(tmp_path / place), None))
 
 
 def test_the_nearest_licence_counts_and_a_header_before_all(tmp_path: Path) -> None:

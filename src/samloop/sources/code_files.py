@@ -27,6 +27,9 @@ MAX_MEAN_LINE_BYTES: Final = 200
 """Longer lines on average, or one of more than `MAX_LINE_BYTES` that holds most of a file, are a program's."""
 
 HEAD_BYTES: Final = 2_048
+SHEBANG_BYTES: Final = 128
+"""What is read of a file without a suffix, unless it begins as a script."""
+
 BLOBS_AT_ONCE: Final = 256
 
 _VENDORED: Final = frozenset(
@@ -170,7 +173,7 @@ def open_tree(location: str, name: str | None = None) -> tuple[Tree, Repository 
         return History(repository, repository.commit("HEAD")), repository
     top = next((above for above in (path, *path.parents) if (above / ".git").exists()), None)
     repository_here = _repository(top, name) if top else None
-    called = name or (repository_here.name if repository_here else path.name)
+    called = name or (repository_here.name if repository_here else path.name) or "files"
     prefix = path.relative_to(top).as_posix() + "/" if top and top != path else ""
     return Folder(path, called, prefix=prefix), repository_here if top == path else None
 
@@ -245,7 +248,9 @@ class Folder:
             path = Path(entry.place)
             try:
                 with path.open("rb") as file:
-                    data = file.read(MAX_FILE_BYTES + 1)
+                    data = file.read(SHEBANG_BYTES)
+                    if "." in path.name or data.startswith(b"#!"):
+                        data += file.read(MAX_FILE_BYTES + 1 - len(data))
                     status = os.fstat(file.fileno())
             except OSError as error:
                 yield entry, Reject(readable(path), "file cannot be read", error.strerror or "")

@@ -18,7 +18,7 @@ from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.code_answers import File, Found, Left
 from samloop.sources.code_database import Row, is_database, rows
-from samloop.sources.code_files import Entry, Tree, language_of, left_out, normalised, open_tree
+from samloop.sources.code_files import Entry, Folder, Tree, language_of, left_out, normalised, open_tree
 from samloop.sources.code_fixes import Fix, Fixes
 from samloop.sources.code_languages import Language, language_of_name, language_of_path
 from samloop.sources.code_licences import own_licence
@@ -66,15 +66,16 @@ def read(
     known = since or {}
     stamps = Stamps(str(known.get("files", "")), max_function_characters, licences, tests)
     limits = Limits(max_function_characters, frozenset(licences) if licences is not None else None)
-    path = Path(location).expanduser()
-    if path.is_file() and is_database(path):
-        yield from _Database(path, stamps, limits, name or path.stem).records()
-        return
     tree, repository = open_tree(location, name)
+    if isinstance(tree, Folder) and tree.only is not None and is_database(tree.only):
+        yield from _Database(tree.only, stamps, limits, name or tree.only.stem).records()
+        return
     reader = _Reader(tree, stamps, limits, tests=tests)
     commits = known.get("commits")
     yield from reader.records(commits)
-    if repository is not None and fixes:
+    if fixes and repository is None and isinstance(tree, Folder) and (tree.root / ".git").exists():
+        yield Reject(readable(tree.root), "history cannot be read", "git is missing, or does not trust its owner")
+    if fixes and repository is not None:
         found = Fixes(repository, max_function_characters, reader.fix)
         files = stamps.text(whole=True)
         yield from found.records(commits, lambda value: Mark({"files": files, "commits": value}))

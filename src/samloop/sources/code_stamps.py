@@ -44,7 +44,8 @@ class Stamps:
         return xxhash.xxh3_64_intdigest("\x1f".join((self._seed, *parts)).encode("utf-8", "replace"))
 
     def __len__(self) -> int:
-        return len(self._before | self._now)
+        """About how many are held."""
+        return max(len(self._before), len(self._now))
 
     def text(self, *, whole: bool) -> str:
         """All stamps as text.
