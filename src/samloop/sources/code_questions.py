@@ -98,7 +98,7 @@ class Subject:
     """A function as text, ready to be asked about.
 
     Attributes:
-        what: "function", "method" or "script".
+        what: what people call it: "function", "method", "computed property", "script".
         code: without its docstring or the comment before it.
         note, raw: its description, and how it is written in the file.
         indent: of its body, for a docstring.
@@ -117,11 +117,8 @@ class Subject:
     @property
     def noun(self) -> str:
         """What people call its description."""
-        return (
-            self.language.note
-            if not self.raw or self.language.line_comment == "#" or self.raw.startswith(MADE_FOR)
-            else "comment"
-        )
+        made_for = not self.raw or self.language.line_comment == "#" or self.raw.startswith(MADE_FOR)
+        return self.language.note if made_for else "comment"
 
     @property
     def seed(self) -> int:
@@ -146,8 +143,9 @@ def _fill(forms: tuple[str, ...], subject: Subject, turn: int = 0, **more: str) 
         "signature": fenced(subject.signature, subject.fence),
         "note": subject.note,
     }
-    text = re.sub(r"\{(\w+)\}", lambda found: {**values, **more}[found[1]], form)
-    return text.replace("a async", "an async")
+    if more.get("framework") == "XCTest":
+        form = form.replace("a {framework}", "an {framework}")
+    return re.sub(r"\{(\w+)\}", lambda found: {**values, **more}[found[1]], form)
 
 
 def write(subject: Subject) -> Asked:
