@@ -3,7 +3,8 @@
     python benchmarks/collect_code.py [FOLDER …]
 
 Reads Python's standard library by default, each time in a process of its own: whole, again when nothing has changed,
-and both from a bare repository. Bytes are those of the files that are read, whatever comes of them.
+and both from a bare repository; and, for comparison, what the parser takes alone. Bytes are those of the files that
+are read, whatever comes of them.
 """
 
 from __future__ import annotations
@@ -52,6 +53,23 @@ def measure(path: str, state: str) -> dict[str, float]:
     }
 
 
+def parser_alone(path: Path) -> float:
+    """Processor seconds that tree-sitter takes for the same files, and nothing else: the baseline."""
+    from samloop.sources.code_files import Entry, language_of, open_tree
+    from samloop.sources.code_languages import parser_of
+
+    tree, _ = open_tree(str(path))
+    entries = [entry for entry in tree.entries() if isinstance(entry, Entry)]
+    files = [
+        (language_of(entry.path, data), data) for entry, data in tree.contents(entries) if isinstance(data, bytes)
+    ]
+    started = time.process_time()
+    for language, data in files:
+        if language is not None:
+            parser_of(language.grammar).parse(data)
+    return time.process_time() - started
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """How many files are read and their bytes: those in a known language, outside the folders that are left out."""
     from samloop.sources.code_files import Entry, open_tree
@@ -91,6 +109,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measure(*sys.argv[2:])))
         return
+    if sys.argv[1:2] == ["--parser"]:
+        print(parser_alone(Path(sys.argv[2])))
+        return
     named = [Path(name) for name in sys.argv[1:]]
     places = named or [Path(sysconfig.get_path("stdlib"))]
     rows = [
@@ -110,10 +131,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for place in places:
             files, size = size_of(place)
+            alone = []
             for how, path in ((place.name, place), (f"{place.name}, bare repository", bare(place, Path(folder)))):
                 first, again = [], []
                 for turn in range(ROUNDS):
                     state = str(Path(folder, f"{place.name}-{how[-3:]}-{turn}.json"))
+                    alone.append(baseline(place))
                     first.append(one(path, state))
                     again.append(one(path, state))
                 for label, runs in ((how, first), ("  again, nothing changed", again)):
@@ -124,6 +147,12 @@ def main() -> None:
                         (label, f"{files:,}", f"{size / 1e6:.1f}", f"{middle['examples']:,.0f}", f"{seconds:.2f}",
                          f"{cpu:.2f}", *rates, f"{middle['peak_mb']:.0f}", f"{middle['mark_kb']:.0f}")
                     )  # fmt: skip
+            seconds = median(alone)
+            blank = ("",) * (len(head) - 8)
+            rows.append(
+                ("  the parser alone", f"{files:,}", f"{size / 1e6:.1f}", "", "", f"{seconds:.2f}", "",
+                 f"{size / 1e6 / seconds:.1f}", *blank)
+            )  # fmt: skip
             subprocess.run(["rm", "-rf", str(Path(folder, "work.git"))], check=True)
     packages = ("tree-sitter", "tree-sitter-python", "tree-sitter-javascript")
     text = (
@@ -132,6 +161,12 @@ def main() -> None:
         f"load average at the end {os.getloadavg()[0]:.1f}\n\n{table(rows)}"
     )
     publish("collect_code", text)
+
+
+def baseline(place: Path) -> float:
+    """`parser_alone`, in a process of its own."""
+    command = [sys.executable, __file__, "--parser", str(place)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def one(place: Path, state: str) -> dict[str, float]:

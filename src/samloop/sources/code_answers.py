@@ -63,7 +63,8 @@ class File:
     def __init__(self, language: Language, data: bytes, max_characters: int) -> None:
         self.code: Code = parse(language, data)
         self.max_characters = max_characters
-        self._names: list[tuple[int, str, frozenset[str]]] | None = None
+        self._top: tuple[list[tuple[int, str]], dict[str, list[int]]] | None = None
+        self._functions: dict[str, list[Piece]] | None = None
         self._lines: dict[int, str] = {}
 
     def questions(self) -> Iterator[Found | Left]:
@@ -147,27 +148,24 @@ class File:
         code, used = self.code, words_of(subject.code)
         parts: list[tuple[int, str]] = []
         room = MAX_CONTEXT_CHARACTERS
-        for start, text, names in self._bound():
-            if len(text) <= room and not names.isdisjoint(used) and not (piece.start <= start < piece.end):
+        top, bound = self._bound()
+        for at in sorted({at for name in used & bound.keys() for at in bound[name]}):
+            start, text = top[at]
+            if len(text) <= room and not (piece.start <= start < piece.end):
                 parts.append((start, text))
                 room -= len(text) + 1
         if header := self._header(piece):
             parts.append((piece.start - 1, header))
             room -= len(header)
         members = frozenset(code.language.receiver.findall(subject.code)) - {piece.name}
-        for other in code.pieces:
-            if other is piece or other.is_test or other.name == piece.name:
-                continue
-            if members and other.name == code.language.maker and other.owners == piece.owners:
-                text = textwrap.indent(code.of(other), "    ")
-                if len(text) <= min(room, MAX_MAKER_CHARACTERS):
-                    parts.append((piece.start, text))
-                    room -= len(text) + 1
-                continue
-            if other.name not in used:
-                continue
-            own = other.owners == piece.owners
-            if other.owners and (not own or other.name not in members):
+        maker = self._named().get(code.language.maker, ()) if members else ()
+        for other in maker:
+            text = textwrap.indent(code.of(other), "    ") if other.owners == piece.owners else ""
+            if other is not piece and 0 < len(text) <= min(room, MAX_MAKER_CHARACTERS):
+                parts.append((piece.start, text))
+                room -= len(text) + 1
+        for other in self._named_in(used - {piece.name, code.language.maker}):
+            if other.owners and (other.owners != piece.owners or other.name not in members):
                 continue
             if other.start not in self._lines:
                 self._lines[other.start] = _line(code.signature(other))
@@ -180,12 +178,32 @@ class File:
             members -= words_of(f"{shown} {subject.note} {subject.signature}")
         return (f"{where}:\n\n{fenced(shown, code.fence)}" if shown else None), len(members)
 
-    def _bound(self) -> list[tuple[int, str, frozenset[str]]]:
-        """What the top of the file gives names to: place, text and names."""
-        if self._names is None:
+    def _bound(self) -> tuple[list[tuple[int, str]], dict[str, list[int]]]:
+        """The statements at the top of the file, by place, and which of them give a name to what."""
+        if self._top is None:
             texts = [(start, self.code.text(start, end)) for start, end in self.code.bindings]
-            self._names = [(start, text, _names_bound(text)) for start, text in texts]
-        return self._names
+            names: dict[str, list[int]] = {}
+            for at, (_, text) in enumerate(texts):
+                for name in _names_bound(text):
+                    names.setdefault(name, []).append(at)
+            self._top = texts, names
+        return self._top
+
+    def _named(self) -> dict[str, list[Piece]]:
+        """The functions of the file, without its tests, by name."""
+        if self._functions is None:
+            self._functions = {}
+            for piece in self.code.pieces:
+                if not piece.is_test:
+                    self._functions.setdefault(piece.name, []).append(piece)
+        return self._functions
+
+    def _named_in(self, names: frozenset[str]) -> list[Piece]:
+        """The functions that are called so, in the order of the file."""
+        known = self._named()
+        return sorted(
+            (piece for name in names & known.keys() for piece in known[name]), key=lambda piece: piece.start
+        )
 
     def _header(self, piece: Piece) -> str:
         return next((owner.header for owner in reversed(piece.owners) if owner.header), "")

@@ -194,6 +194,7 @@ class Folder:
     name: str
     prefix: str = ""
     only: Path | None = None
+    _shown: str = ""
     _licences: dict[Path, str | None] = field(default_factory=dict)
 
     def entries(self) -> Iterator[Entry | Reject]:
@@ -280,7 +281,9 @@ class Folder:
         return found
 
     def shown(self, path: str) -> str:
-        return f"{readable(self.root)}/{path}"
+        if not self._shown:
+            self._shown = readable(self.root)
+        return f"{self._shown}/{path}"
 
 
 def _licence_here(folder: Path) -> str | None:

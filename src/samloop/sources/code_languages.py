@@ -11,7 +11,6 @@ import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -182,7 +181,8 @@ _SHEBANG: Final = re.compile(rb"#!\s*(?:\S*/env\s+(?:-S\s+)?)?(?:\S*/)?([a-z]+)[
 
 def language_of_path(path: str) -> Language | None:
     """The language that a file's name tells, or None."""
-    return _BY_SUFFIX.get(PurePosixPath(path).suffix.lower())
+    name, dot, suffix = path.rpartition("/")[2].rpartition(".")
+    return _BY_SUFFIX.get(f".{suffix.lower()}") if dot and name else None
 
 
 def language_of_name(name: str) -> Language | None:

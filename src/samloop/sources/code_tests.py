@@ -10,6 +10,7 @@ from typing import Final
 
 MOST_PARTNERS: Final = 4
 _MARKS: Final = re.compile(r"^(?:tests?[_-])|(?:[_.-](?:tests?|specs?)|Tests?|Specs?)$")
+_MAY_BE: Final = re.compile(r"tests?[_./-]|specs?[_./-]|tests__|Tests?\.|Specs?\.")
 _PYTHON: Final = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+\(?([\w\s,]+)|import\s+([\w.]+))", re.MULTILINE)
 _SCRIPT: Final = re.compile(
     r"(?:\bfrom\s+|\brequire\(\s*|\bimport\(\s*|^import\s+)['\"](\.[^'\"]+)['\"]", re.MULTILINE
@@ -27,6 +28,8 @@ class Index:
 
     def by_name(self, test: str) -> str | None:
         """The file that a test file is named after: "tests/test_dates.py" → "dates.py", the nearest one."""
+        if not _MAY_BE.search(test):
+            return None
         pure = PurePosixPath(test)
         stem = _MARKS.sub("", pure.stem)
         if not stem or (stem == pure.stem and "__tests__" not in test):
