@@ -148,7 +148,7 @@ def main() -> None:
                          f"{cpu:.2f}", *rates, f"{middle['peak_mb']:.0f}", f"{middle['mark_kb']:.0f}")
                     )  # fmt: skip
             seconds = median(alone)
-            blank = ("",) * (len(head) - 8)
+            blank = ("",) * 2
             rows.append(
                 ("  the parser alone", f"{files:,}", f"{size / 1e6:.1f}", "", "", f"{seconds:.2f}", "",
                  f"{size / 1e6 / seconds:.1f}", *blank)
