@@ -202,7 +202,8 @@ def test_bodies_in_braces_that_teach_nothing(body: str, reason: str | None) -> N
         ("TO" + "DO: rewrite this when there is time.", "f", "comment does not describe the code"),
         ("See the class above for what this does.", "f", "comment does not describe the code"),
         ("@param {number} level how high it is\n@return {number}", "f level", "comment does not describe the code"),
-        (">>> f(1)\n2\n>>> f(2)\n3", "f", "comment does not describe the code"),
+        (">>> f(1)\n2", "f", "comment does not describe the code"),
+        (">>> f(1)\n2\n>>> f(2)\n3", "f", None),
         ("We need this because the compiler is too strict here.", "f", "comment does not describe the code"),
         ("level = read(tank);\nif (level > 2) {\n  open(tank);\n}", "f", "comment is code that is switched off"),
         ("Считает, сколько воды прошло через трубу за день.", "f", "comment is not in English"),
@@ -405,3 +406,11 @@ def test_only_comments_made_for_it_may_begin_as_they_like() -> None:
 def test_the_line_that_names_a_script_s_program_is_no_comment() -> None:
     code = f'#!/bin/sh\n# {NOTE}\nflow() {{\n  cut -f 2 "$1" | sort -rn | head -n 5\n}}\n'
     assert "/bin/sh" not in asked(BASH, code)["flow"][0].asked.question
+
+
+def test_examples_of_calls_ask_for_code_and_are_no_description() -> None:
+    sessions = ">>> f(1)\n    2\n    >>> f(2)\n    4"
+    code = f'def f(a):\n    """\n    {sessions}\n    """\n    doubled = a + a\n    return doubled if a else 0\n'
+    (found,) = asked(PYTHON, code)["f"]
+    assert found.asked.kind in ("write", "complete")
+    assert ">>> f(2)\n" in found.asked.question.replace("    ", "")

@@ -16,6 +16,9 @@ MAX_NOTE_CHARACTERS: Final = 1500
 MIN_WORDS: Final = 4
 """A description of fewer words is a label ("Constructor.", "Main function")."""
 
+MIN_SESSIONS: Final = 2
+"""Calls with their results that tell enough of a function without a word of prose."""
+
 MIN_NEW_WORDS: Final = 2
 """Words that a description must add to those of the function's name and parameters, filler aside."""
 
@@ -163,6 +166,8 @@ def turned_away(note: str, names: str) -> str | None:
     if _DIRECTIVE.match(note):
         return "comment does not describe the code"
     prose = prose_of(note)
+    if not prose and note.count(">>> ") >= MIN_SESSIONS:
+        return None
     if not prose:
         return "comment does not describe the code"
     lines = prose.split("\n")

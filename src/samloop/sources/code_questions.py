@@ -155,7 +155,7 @@ def write(subject: Subject) -> Asked:
         return Asked("write", _fill(_SCRIPT, subject), answer)
     if subject.seed % 2:
         return Asked("complete", _fill(_COMPLETE, subject, stub=fenced(_stub(subject), subject.fence)), answer)
-    note = _told(subject.note)
+    note = _told(subject.note) if prose_of(subject.note) else f"It should behave like this:\n\n{subject.note}"
     lower = note[0].lower() + note[1:] if re.match(r"[A-Z][a-z]+ ", note) else note
     return Asked("write", _fill(_WRITE, subject, note=note, lower=lower), answer)
 
@@ -170,6 +170,8 @@ def _stub(subject: Subject) -> str:
 def describe(subject: Subject) -> Asked | None:
     """Function → what its author says of it; None where that is not enough to be an answer."""
     prose = prose_of(subject.note)
+    if not prose:
+        return None
     whole = prose == subject.note.strip()
     if subject.what == "script":
         return Asked("explain", _fill(_EXPLAIN_SCRIPT, subject), _told(prose)) if len(prose.split()) >= 8 else None
