@@ -37,6 +37,12 @@ _UNKNOWABLE: Final = re.compile(
     r"|(?:to-?do|fix-?me|x{3}|hack)\b.*|@__\w+__|[@#]__PURE__|@ts-\w+.*|:author:.*|\.\. versionadded::.*)$",
     re.IGNORECASE,
 )
+# What every line has that `_UNKNOWABLE` takes: looked for once in the whole, since most comments hold none.
+_MAYBE_UNKNOWABLE: Final = re.compile(
+    r"[@\\]|:author:|versionadded|__PURE__|disable|enable|ignore|next|skip|off\b|on\b|no\b|to-?do\b|fix-?me\b|x{3}\b|hack\b",
+    re.IGNORECASE,
+)
+_LEADING_MARK: Final = re.compile(r"^\s*(?:\*(?!/)|//[/!]?|#+)")
 _SECTION: Final = re.compile(
     r"^\s*(?:(?:args|arguments|parameters?|params|returns?|return value|raises?|throws?|yields?|examples?|usage"
     r"|notes?|see also|references?|attributes|keyword arguments|other parameters|warnings?|globals|outputs?|inputs?"
@@ -66,8 +72,9 @@ _DIRECTIVE: Final = re.compile(
     re.IGNORECASE,
 )
 _CODE_END: Final = re.compile(
-    r"[;{}]\s*$|^\s*(?:if|for|while|return|var|let|const|def|import|from|echo|fi|done)\b.*[(){};=]"
+    r"[;{}]\s*$|^\s*(?:if|for|while|return|var|let|const|def|import|from|echo|fi|done)\b.*[{};=]"
 )
+_CODE_SIGN: Final = re.compile(r"[{};=]")
 _WORDS: Final = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?")
 _FILLER: Final = frozenset(
     """a an the this that these those it its of for to in on with by from as at into and or is are be been was will do
@@ -95,7 +102,8 @@ def clean(raw: str, line_comment: str, *, docstring: bool = False) -> str:
         text = inspect.cleandoc("\n" + _STAR.sub("", found[1]))
     else:
         text = inspect.cleandoc("\n" + _LINE_MARK[line_comment].sub("", text))
-    kept = [line.rstrip() for line in text.split("\n") if not _UNKNOWABLE.match(line)]
+    lines = [line.rstrip() for line in text.split("\n")]
+    kept = [line for line in lines if not _UNKNOWABLE.match(line)] if _MAYBE_UNKNOWABLE.search(text) else lines
     while kept and (not kept[0] or _RULE.match(kept[0])):
         kept.pop(0)
     while kept and (not kept[-1] or _RULE.match(kept[-1])):
@@ -110,7 +118,9 @@ def _spaced(text: str) -> str:
 
 def tidied(raw: str) -> str:
     """A comment as it is written, without the lines that `clean` leaves out as well."""
-    lines = [line for line in raw.split("\n") if not _UNKNOWABLE.match(re.sub(r"^\s*(?:\*(?!/)|//[/!]?)", "", line))]
+    lines = raw.split("\n")
+    if _MAYBE_UNKNOWABLE.search(raw):
+        lines = [line for line in lines if not _UNKNOWABLE.match(_LEADING_MARK.sub("", line))]
     for end in (0, -1):
         while len(lines) > 1 and _EMPTY_COMMENT.match(lines[end]):
             lines.pop(end)
@@ -170,9 +180,10 @@ def turned_away(note: str, names: str) -> str | None:
         return None
     if not prose:
         return "comment does not describe the code"
-    lines = prose.split("\n")
-    if sum(bool(_CODE_END.search(line)) for line in lines) * 2 > len(lines):
-        return "comment is code that is switched off"
+    if _CODE_SIGN.search(prose):
+        lines = prose.split("\n")
+        if sum(bool(_CODE_END.search(line)) for line in lines) * 2 > len(lines):
+            return "comment is code that is switched off"
     if not prose.isascii() and 5 * len(_FOREIGN.findall(prose)) > len(_LETTER.findall(prose)):
         return "comment is not in English"
     words = [word.lower() for word in _WORDS.findall(prose)]
