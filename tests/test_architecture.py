@@ -37,7 +37,7 @@ FRAMEWORKS |= dict.fromkeys(("peft", "transformers", "trl", "accelerate"), FRAME
 FRAMEWORKS |= {"mlx_lm": FRAMEWORKS["mlx"]}
 """Who may import a training framework: the backend that is named after it, and nobody else."""
 
-HEAVY = ("torch", "mlx", "daft", "transformers", "pyarrow", "sqlalchemy", "numpy", "matplotlib")
+HEAVY = ("torch", "mlx", "daft", "transformers", "pyarrow", "sqlalchemy", "numpy", "matplotlib", "tree_sitter")
 
 PUBLIC = {
     "Context",

@@ -21,7 +21,7 @@ COUNTS = ("read", "added", "duplicate", "rejected", "review")
 def collect(
     ctx: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="git, docs, routing, dataset, or a plug-in's.")
+        str | None, typer.Argument(metavar="KIND", help="git, code, docs, routing, dataset, or a plug-in's.")
     ] = None,
     locations: Annotated[
         list[str] | None, typer.Argument(metavar="LOCATION", help="What to read as that kind.")
