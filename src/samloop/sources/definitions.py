@@ -15,7 +15,7 @@ from samloop.sources.answers import (
     without_guidance,
 )
 from samloop.sources.documents import Block, Section
-from samloop.sources.questions import ticked
+from samloop.sources.questions import names_thing, ticked
 from samloop.sources.verbs import GERUNDS, as_reader, is_imperative
 
 MAX_TERM_CHARACTERS: Final = 60
@@ -102,6 +102,11 @@ _KINDS: Final = {
 }
 """How a row of a table is asked about, by the head of its first column (in the singular)."""
 
+_LISTED: Final = re.compile(
+    r"^(?:all |the |available )?(?:options|settings|parameters|arguments|properties|fields|keys|flags|variables|list)"
+    r" (?:of|for|in) (?:the )?",
+    re.IGNORECASE,
+)
 _MEANS: Final = re.compile(
     r"(?:short )?(?:description|meaning|definition|purpose|explanation|what it does|what it is|details?|effect"
     r"|function|summary|action|means|does)",
@@ -211,6 +216,9 @@ def _asked_of(term: str, place: Place) -> str:
 
 def tabled(section: Section, place: Place) -> Iterator[Pair]:
     """Each row of a table that explains something: an option, a term, a command, with what the other cells say."""
+    heading = _LISTED.sub("", section.path[-1]) if section.path else ""
+    # What a table lists belongs to what stands above it: two tables of a page may list the same name.
+    of_table = Place(heading, place.project) if names_thing(heading) else place
     for at, block in enumerate(section.blocks):
         if block.kind != "table" or not _may_explain(block):
             continue
@@ -227,8 +235,8 @@ def tabled(section: Section, place: Place) -> Iterator[Pair]:
             if speaks_of_numbered(meaning) or len(meaning) < 20 or not re.search("[A-Za-z]", term):
                 continue
             shown = term if kind in _QUOTED_TERMS or " " in term.strip("`") or "`" in term else ticked(term)
-            where = place.within(term, part=kind not in _QUOTED_TERMS)
-            answer = meaning[:1].upper() + meaning[1:]
+            where = of_table.within(term, part=kind not in _QUOTED_TERMS)
+            answer = f"{shown}: {meaning}"
             others = [
                 f"- {head}: {cell}" for n, (head, cell) in enumerate(zip(rows[0], row, strict=True))
                 if n not in (0, means) and head.strip() and cell.strip(" -–—")

@@ -13,30 +13,9 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from samloop.sources import markdown_lines as on
 from samloop.sources.documents import Block, Document, Outline, Written, front_matter
 from samloop.sources.inline import clean, heading_text
-from samloop.sources.markdown_lines import (
-    ABSENT,
-    ADMONITION,
-    CODE_NAMES,
-    HTML,
-    INCLUDE,
-    ITEM,
-    ITEM_HEADING,
-    LIQUID,
-    MARKS_OF_INCLUDES,
-    NOTES,
-    RULE,
-    SHOWN,
-    cells,
-    dedented,
-    interrupts,
-    is_include,
-    is_ruler,
-    items_of,
-    list_end,
-    without_options,
-)
 from samloop.sources.markup import BLOCK_TAGS, code_block, defined, fragment, label, table_text, words
 
 MAX_DEPTH: Final = 8
@@ -51,11 +30,9 @@ MAX_TAG_LINES: Final = 40
 Event = Block | tuple[int, str, int]
 """A block, or a heading: its level, text and line."""
 
+# Both yield events and return the line after them; the second one None where a line begins something else.
 Advance = Generator[Event, None, int]
-"""Yields events and returns the line after them."""
-
 Reading = Generator[Event, None, int | None]
-"""The same, or None where a line begins something else."""
 
 _LABELS: Final = re.compile(r"^ {0,3}\[([^\]\n^][^\]\n]{0,200})\]:[ \t]*\S", re.MULTILINE)
 
@@ -106,7 +83,7 @@ class _Scanner:
     @classmethod
     def of(cls, text: str, mdx: bool) -> _Scanner:
         labels = frozenset(map(str.lower, _LABELS.findall(text))) if "]:" in text else frozenset[str]()
-        return cls(labels, any(mark in text for mark in MARKS_OF_INCLUDES), mdx)
+        return cls(labels, any(mark in text for mark in on.MARKS_OF_INCLUDES), mdx)
 
     def inside(self) -> _Scanner:
         """The scanner for what stands inside a list or quote."""
@@ -175,21 +152,21 @@ class _Scanner:
         directive = _MYST.match(info)
         if directive:
             name = directive[1].lower()
-            if name in ABSENT:
+            if name in on.ABSENT:
                 yield Block("code", missing=True)
                 return
-            if name in SHOWN:
+            if name in on.SHOWN:
                 return
-            body = without_options(body)
-            if name in NOTES:
+            body = on.without_options(body)
+            if name in on.NOTES:
                 yield from self._nested(body, directive[2])
                 return
-            language = directive[2].split(" ")[0].lower() if name in CODE_NAMES else re.split(r"\W", name)[0]
+            language = directive[2].split(" ")[0].lower() if name in on.CODE_NAMES else re.split(r"\W", name)[0]
         yield self._code(body, language)
 
     def _code(self, body: list[str], language: str) -> Block:
         content = "\n".join(body).rstrip()
-        if self.includes and is_include(content):
+        if self.includes and on.is_include(content):
             return Block("code", language=language, missing=True)
         if language in ("rust", "rs"):  # lines that a documentation tool hides are not meant to be read
             content = "\n".join(line for line in content.split("\n") if not re.match(r"\s*#(?: |$)", line))
@@ -204,7 +181,7 @@ class _Scanner:
         if self.depth >= MAX_DEPTH:
             yield self._prose("\n".join(lines))
             return
-        for event in self.inside().events(dedented(lines)):
+        for event in self.inside().events(on.dedented(lines)):
             yield Block("prose", f"**{event[1]}**") if isinstance(event, tuple) else event
 
     def _indented(self, lines: list[str], at: int) -> Advance:
@@ -229,7 +206,7 @@ class _Scanner:
             if bare.startswith(">"):
                 body.append(bare[2:] if bare[1:2] == " " else bare[1:])
                 open_paragraph = bool(bare.strip("> "))
-            elif not open_paragraph or not bare or interrupts(lines[after]):
+            elif not open_paragraph or not bare or on.interrupts(lines[after]):
                 break
             else:
                 body.append(lines[after])
@@ -254,15 +231,15 @@ class _Scanner:
         return list(self._nested(raw.split("\n")))  # type: ignore[arg-type]  # it yields blocks alone
 
     def _list(self, lines: list[str], at: int) -> Reading:
-        if RULE.match(lines[at]):
+        if on.RULE.match(lines[at]):
             return at + 1
-        found = ITEM.match(lines[at])
+        found = on.ITEM.match(lines[at])
         if not found:
             return None
-        if ITEM_HEADING.match(lines[at]) and self.depth < MAX_DEPTH:
+        if on.ITEM_HEADING.match(lines[at]) and self.depth < MAX_DEPTH:
             return (yield from self._item_with_heading(lines, at, found))
         ordered = bool(found[3])
-        after = list_end(lines, at, ordered)
+        after = on.list_end(lines, at, ordered)
         raw = "\n".join(lines[at:after])
         yield Block("list", raw, ordered=ordered, write=self._write_list)
         return after
@@ -273,7 +250,7 @@ class _Scanner:
         after = at + 1
         while after < len(lines):
             line = lines[after]
-            if line.strip() and (len(line) - len(line.lstrip()) < 2 or ITEM_HEADING.match(line)):
+            if line.strip() and (len(line) - len(line.lstrip()) < 2 or on.ITEM_HEADING.match(line)):
                 break
             after += 1
         inside = [
@@ -287,9 +264,9 @@ class _Scanner:
     def _write_list(self, block: Block) -> Written:
         if len(block.raw) > MAX_BLOCK_CHARACTERS * 4:
             return "", ()
-        number = int(ITEM.match(block.raw)[3] or 1) if block.ordered else 1  # type: ignore[index]  # it begins so
+        number = int(on.ITEM.match(block.raw)[3] or 1) if block.ordered else 1  # type: ignore[index]  # it begins so
         items, lines = list[str](), list[str]()
-        for raw in items_of(block.raw):
+        for raw in on.items_of(block.raw):
             if "\n" not in raw and raw[:1] not in _READERS:
                 text = self._cleaned(raw)
             else:
@@ -307,7 +284,7 @@ class _Scanner:
         return "\n".join(lines), tuple(items)
 
     def _markup(self, lines: list[str], at: int) -> Reading:
-        found = HTML.match(lines[at])
+        found = on.HTML.match(lines[at])
         if not found:
             return None
         name = found[2] or ""
@@ -355,12 +332,12 @@ class _Scanner:
         bare = lines[at].strip()
         if bare.startswith(":::"):
             after = at + 1
-            if self.includes and INCLUDE.match(bare):
+            if self.includes and on.INCLUDE.match(bare):
                 yield Block("prose", missing=True)
                 while after < len(lines) and lines[after].startswith(" "):
                     after += 1
             return after
-        found = ADMONITION.match(bare)
+        found = on.ADMONITION.match(bare)
         if found:
             after = at + 1
             while after < len(lines) and (not lines[after].strip() or lines[after].startswith(("    ", "\t"))):
@@ -383,15 +360,15 @@ class _Scanner:
             if after is not None:
                 yield self._code(lines[at + 1 : after], (found[1] or found[2]).lower())
                 return after + 1
-        if self.includes and is_include(line):
+        if self.includes and on.is_include(line):
             yield Block("prose", missing=True)
             return at + 1
-        return at + 1 if LIQUID.match(line) else None
+        return at + 1 if on.LIQUID.match(line) else None
 
     def _bracket(self, lines: list[str], at: int) -> Reading:
         yield from ()
         line = lines[at]
-        if LIQUID.match(line):
+        if on.LIQUID.match(line):
             return at + 1
         if not _REFERENCE.match(line):
             return None
@@ -403,7 +380,7 @@ class _Scanner:
         return after
 
     def _table_row(self, lines: list[str], at: int) -> Reading:
-        if at + 1 < len(lines) and is_ruler(lines[at + 1]) and "|" in lines[at]:
+        if at + 1 < len(lines) and on.is_ruler(lines[at + 1]) and "|" in lines[at]:
             after = at + 2
             while after < len(lines) and "|" in lines[after]:
                 after += 1
@@ -414,7 +391,7 @@ class _Scanner:
     def _write_table(self, block: Block) -> Written:
         raw = block.raw.split("\n")
         block.rows = [
-            [self._cleaned(cell).replace("\\|", "|").replace("\n", " ") for cell in cells(line)]
+            [self._cleaned(cell).replace("\\|", "|").replace("\n", " ") for cell in on.cells(line)]
             for number, line in enumerate(raw)
             if number != 1
         ]
@@ -435,14 +412,14 @@ class _Scanner:
                 title = heading_text(" ".join(part.strip() for part in lines[at:after]), self.labels)
                 yield 1 if line.lstrip()[0] == "=" else 2, title, at
                 return after + 1
-            if after == at + 1 and "|" in lines[at] and is_ruler(line):
+            if after == at + 1 and "|" in lines[at] and on.is_ruler(line):
                 break
             if _DEFINITION.match(line) and after == at + 1:
                 return (yield from self._definitions(lines, at))
-            if interrupts(line):
+            if on.interrupts(line):
                 break
             after += 1
-        if after < end and after == at + 1 and "|" in lines[at] and is_ruler(lines[after]):
+        if after < end and after == at + 1 and "|" in lines[at] and on.is_ruler(lines[after]):
             return (yield from self._table_row(lines, at)) or after
         if after + 1 < end and after == at + 1 and _DEFINITION.match(lines[after + 1]) and not lines[after].strip():
             return (yield from self._definitions(lines, at))
@@ -479,7 +456,7 @@ class _Scanner:
         return after
 
     def _prose(self, raw: str) -> Block:
-        if self.includes and is_include(raw):
+        if self.includes and on.is_include(raw):
             return Block("prose", missing=True)
         return Block("prose", raw, write=self._write_prose)
 

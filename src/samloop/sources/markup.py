@@ -19,8 +19,8 @@ MIN_WORDS: Final = 5
 BLOCK_TAGS: Final = frozenset(
     """address article aside base blockquote body br caption center col colgroup dd details dialog dir div dl dt
     fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header hr html iframe img legend li
-    link main menu menuitem nav noframes ol optgroup option p param picture pre script search section source style summary
-    svg table tbody td template textarea tfoot th thead title tr track ul video""".split()
+    link main menu menuitem nav noframes ol optgroup option p param picture pre script search section source style
+    summary svg table tbody td template textarea tfoot th thead title tr track ul video""".split()
 )
 """Tags that begin a block wherever they begin a line (CommonMark 0.31, HTML blocks 1 and 6, and a few)."""
 

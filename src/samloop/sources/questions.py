@@ -123,6 +123,8 @@ def _of_two_parts(plain: str, name: str | None, lower: Callable[[str], str]) -> 
     if first in GERUNDS or is_imperative(first, words):
         action = " ".join((GERUNDS.get(first, first), *(lower(word) for word in words[1:])))
         return Asked((f"How do I {as_reader(action)} with {topic}{within(name, plain)}?",), True)
+    if first.endswith("ing"):
+        return NOTHING
     return Asked((f"On {topic}{within(name, plain)}: can you explain {_topic(after, lower)}?",), True)
 
 

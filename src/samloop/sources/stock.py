@@ -17,7 +17,7 @@ _NUMBERING: Final = re.compile(
 _STOCK: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (
         r"install(?:ation|ing)?(?: instructions| guide| steps)?|how to install|setup|set ?up|setting up",
-        ("How do I install {s}?", "What are the steps to install {s}?", "How can I get {s} onto my machine?"),
+        ("How do I install {s}?", "What are the steps to install {s}?", "How is {s} installed?"),
     ),
     (
         r"(?:basic |example |general |simple )?usage(?: examples?| guide)?|how to use|using|use",
