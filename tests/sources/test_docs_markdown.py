@@ -1,4 +1,4 @@
-"""Markdown read line by line, against a parser that builds the tree, and what it makes of extensions and bad input."""
+"""Markdown read line by line, against a parser that builds the tree; extensions and bad input."""
 
 from __future__ import annotations
 
@@ -44,9 +44,11 @@ def of_ours(text: str) -> list[tuple[str, str]]:
 
 
 PIECES = (
-    "# One\n", "## Two ##\n", "Three\n=====\n", "Four\n----\n", "plain words\nover two lines\n", "```sh\nrun it\n```\n",
+    "# One\n", "## Two ##\n", "Three\n=====\n", "Four\n----\n", "plain words\nover two lines\n",
+    "```sh\nrun it\n```\n",
     "~~~\n# no heading\n~~~\n", "- a\n- b\n  - c\n\n  more\n", "1. a\n2. b\n", "| a | b |\n|---|---|\n| 1 | 2 |\n",
-    "> quoted\n> more\n", "***\n", "<div>\nhtml\n</div>\n", "[label]: http://example.org\n", "* x\n\n      code in it\n",
+    "> quoted\n> more\n", "***\n", "<div>\nhtml\n</div>\n", "[label]: http://example.org\n",
+    "* x\n\n      code in it\n",
 )  # fmt: skip
 
 

@@ -166,6 +166,7 @@ def without_guidance(text: str) -> str:
     if not speaks_of_document(text):
         return text
     if text.startswith("> "):
-        return ""
+        inside = without_guidance("\n".join(line.removeprefix(">").strip() for line in text.split("\n")))
+        return "\n".join(f"> {line}".rstrip() for line in inside.split("\n")) if inside else ""
     kept = [sentence for sentence in _SENTENCE_END.split(text) if not speaks_of_document(sentence)]
     return " ".join(kept).strip()

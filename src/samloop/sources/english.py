@@ -52,7 +52,9 @@ def translations(names: Iterable[str]) -> frozenset[str]:
     names = list(names)
     found = frozenset(name for name in names if re.split("[-_@]", name, maxsplit=1)[0].lower() in _LANGUAGES)
     beside_english = any(name.lower().replace("_", "-") in _ENGLISH for name in names)
-    found = frozenset(name for name in found if re.fullmatch(r"[A-Za-z]{2,3}(?:[-_@][A-Za-z]{2,8})?", name))
+    found = frozenset(
+        name for name in found if re.fullmatch(r"[A-Za-z]{2,3}(?:[-_@](?:[A-Za-z]{2}|[A-Z][a-z]{3}|\d{3}))?", name)
+    )
     return found if beside_english or len(found) >= MIN_LANGUAGES else frozenset()
 
 

@@ -91,10 +91,10 @@ def asked(
         return Asked(tuple(form.format(s=about, p=about, h=plain.lower()) for form, about in pairs if about))
     if plain.endswith("?"):
         return _asked(plain, parents, name, lower)
-    if clause := _clause(plain, name, lower):
-        return Asked((clause,))
     if ":" in plain and ": " in plain:
         return _of_two_parts(plain, name, lower)
+    if clause := _clause(plain, name, lower):
+        return Asked((clause,))
     example = re.match(r"(?:an? )?examples?\s*(?:[:–—-]|of|for)\s+(?!(?:advanced|basic|simple)$)(.{3,})", plain, re.I)
     if example:
         return Asked((f"Can you show me an example of {_topic(example[1], lower)}{within(name, plain)}?",))
