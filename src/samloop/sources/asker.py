@@ -114,8 +114,10 @@ class Asker:
         if not found.wordings:
             return NO_QUESTION, None
         below = answer.lower()
+        # That an answer names the project says nothing of what a heading names.
+        known = frozenset(_WORDS.findall((self._project.name or "").lower())) if found.by_name else frozenset[str]()
         for wording in found.wordings:
-            if (wording.lower() != heading.lower() or heading.endswith("?")) and takes_up(wording, below):
+            if (wording.lower() != heading.lower() or heading.endswith("?")) and takes_up(wording, below, known):
                 return "", wording
         return (STRANGE, None) if found.by_name else ("", found.wordings[0])
 
@@ -138,9 +140,9 @@ class Asker:
         return "\n".join(lines) or None
 
 
-def takes_up(question: str, answer: str) -> bool:
-    """Whether an answer, in lower case, has the beginning of any word that the question is about."""
-    words = [word for word in _WORDS.findall(question.lower()) if word not in _SAYS_NOTHING]
+def takes_up(question: str, answer: str, known: frozenset[str] = frozenset()) -> bool:
+    """Whether an answer, in lower case, has the beginning of a word that the question is about, `known` ones aside."""
+    words = [word for word in _WORDS.findall(question.lower()) if word not in _SAYS_NOTHING and word not in known]
     return not words or any(word[:_STEM_LETTERS] in answer for word in words)
 
 

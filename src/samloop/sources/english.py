@@ -42,6 +42,7 @@ _LANGUAGES: Final = frozenset(
     "te tg th "
     "tk tl tr uk ur uz vi zh zu".split()
 )
+_LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,3}(?:[-_@](?:[A-Za-z]{2}|[A-Z][a-z]{3}|\d{3}))?")
 _ENGLISH: Final = frozenset(("en", "en-us", "en-gb", "english"))
 MIN_LANGUAGES: Final = 3
 """So many folders named by languages beside one another are translations of one text."""
@@ -52,9 +53,7 @@ def translations(names: Iterable[str]) -> frozenset[str]:
     names = list(names)
     found = frozenset(name for name in names if re.split("[-_@]", name, maxsplit=1)[0].lower() in _LANGUAGES)
     beside_english = any(name.lower().replace("_", "-") in _ENGLISH for name in names)
-    found = frozenset(
-        name for name in found if re.fullmatch(r"[A-Za-z]{2,3}(?:[-_@](?:[A-Za-z]{2}|[A-Z][a-z]{3}|\d{3}))?", name)
-    )
+    found = frozenset(filter(_LANGUAGE_TAG.fullmatch, found))
     return found if beside_english or len(found) >= MIN_LANGUAGES else frozenset()
 
 
