@@ -141,7 +141,7 @@ class Asker:
 
 
 def takes_up(question: str, answer: str, known: frozenset[str] = frozenset()) -> bool:
-    """Whether an answer, in lower case, has the beginning of a word that the question is about, `known` ones aside."""
+    """Whether an answer, in lower case, begins a word as the question does; `known` words do not count."""
     words = [word for word in _WORDS.findall(question.lower()) if word not in _SAYS_NOTHING and word not in known]
     return not words or any(word[:_STEM_LETTERS] in answer for word in words)
 
