@@ -14,7 +14,8 @@ from samloop.errors import SourceError
 from samloop.example import Example
 from samloop.protocols import Mark, Record, Reject
 from samloop.sources import knowledge
-from samloop.sources.knowledge import is_english, read
+from samloop.sources.english import is_english
+from samloop.sources.knowledge import read
 from samloop.sources.markdown import parse
 from samloop.sources.questions import question
 
@@ -81,7 +82,7 @@ def test_a_readme_becomes_questions_with_clean_answers(tmp_path: Path) -> None:
     assert valve.licence == "Apache-2.0"
     assert valve.language == "en"
     assert valve.created_at == (root / "README.md").stat().st_mtime
-    assert valve.context is None or "Pump" in valve.context
+    assert valve.context == f"Pump: {PROSE}"
     assert reasons(records) == [("README.md#license", "section teaches nothing (links, credits, licence, releases)")]
     assert isinstance(records[-1], Mark)
 

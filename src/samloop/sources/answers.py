@@ -7,75 +7,76 @@ sentences that only guide through the document, and never closes with the announ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from samloop.sources.markdown import Block, Section
-from samloop.sources.questions import as_reader, is_verb
+from samloop.sources.documents import Block, Section
 
 MIN_ANSWER_CHARACTERS: Final = 80
 MIN_DEFINITION_CHARACTERS: Final = 40
 
-# Sentences that speak of the document and not of its subject.
-_GUIDE: Final = re.compile(
-    r"""\b(?:in|throughout|for|by\s+the\s+end\s+of)\s+(?:this|the\s+(?:next|previous|following|last
-      |rest\s+of\s+(?:this|the)))
-          \s+(?:chapter|section|page|tutorial|guide|article|document|book|post|lesson|part)s?\b
-    | \b(?:this|the\s+(?:next|previous|following|last))\s+(?:chapter|section|page|tutorial|guide|article|post
-      |lesson|part)\b
-    | \b(?:see|read|refer\s+to|check\s+out|visit|discuss(?:ed)?\s+in|covered?\s+in|mentioned\s+in|saw\s+in|in)\s+
-        (?:the\s+)?(?:[“"‘'][^”"’']{3,60}[”"’']\s*(?:section|chapter|page)?|chapters?\s+\d+|appendix\s+\w\b
-          |section\s+\d+)
-    | \b(?:as|like)\s+(?:we(?:\s+have|'ve|’ve)?\s+)?(?:mentioned|discussed|described|explained|seen|noted
-      |shown|saw)\s+
-        (?:above|before|earlier|previously|below|later|in)\b
-    | \b(?:we|you)(?:['’]ll|\s+will)\s+(?:also\s+)?(?:cover|discuss|look\s+at|learn|explore|see|talk|get\s+to
-      |go\s+over|explain)\b
-    | \b(?:click\s+here|see\s+(?:here|below|above)|(?:see|read)\s+(?:also|more)|(?:for|about)\s+(?:more
-      |further|additional)\b[^.]{0,25}\b(?:information|details?|on|about)\b|recall\s+from)
-    | \blet['’]s\s+(?:look|see|move\s+on|start|begin|explore|turn)\b
-    | \b(?:throughout|in|of)\s+(?:this|the)\s+book\b
-    | \b(?:dual-)?licensed\s+under\b
-    | \bchapters?\s+\d+\b""",
-    re.VERBOSE | re.IGNORECASE,
+# Sentences that speak of the document and not of its subject, by words of which one must be there: a look at a text's
+# words takes a tenth of the time of a search.
+_PARTS_OF_BOOKS: Final = "chapter|section|page|tutorial|guide|article|document|book|post|lesson|part|appendix"
+_GUIDES: Final = tuple(
+    (frozenset(words.split()), re.compile(pattern, re.VERBOSE | re.IGNORECASE))
+    for words, pattern in (
+        (
+            " ".join(f"{part} {part}s" for part in _PARTS_OF_BOOKS.split("|")),
+            rf"""\b(?:in|throughout|for|by\s+the\s+end\s+of)\s+(?:this|the\s+(?:next|previous|following|last
+                  |rest\s+of\s+(?:this|the)))\s+(?:{_PARTS_OF_BOOKS})s?\b
+            | \b(?:this|the\s+(?:next|previous|following|last))\s+(?:chapter|section|page|tutorial|guide|article|post
+                  |lesson|part|appendix)\b
+            | \b(?:see|read|refer\s+to|check\s+out|visit|discuss(?:ed)?\s+in|covered?\s+in|mentioned\s+in|saw\s+in|in)
+                  \s+(?:the\s+)?(?:chapters?\s+\d+|appendix\s+\w\b|section\s+\d+)
+            | \b(?:throughout|in|of)\s+(?:this|the)\s+book\b
+            | \bchapters?\s+\d+\b""",
+        ),
+        (
+            "see read refer visit check discussed covered mentioned",
+            r"""\b(?:see|read|refer\s+to|check\s+out|visit|(?:discussed|covered|mentioned)\s+in)\s+(?:the\s+)?
+                [“"‘'][^”"’']{3,60}[”"’']""",
+        ),
+        (
+            "mentioned discussed described explained seen noted shown saw",
+            r"""\b(?:as|like)\s+(?:we(?:\s+have|'ve|’ve)?\s+)?(?:mentioned|discussed|described|explained|seen|noted
+                |shown|saw)\s+(?:above|before|earlier|previously|below|later|in)\b""",
+        ),
+        (
+            "cover discuss look learn explore see talk get go explain",
+            r"""\b(?:we|you)(?:['’]ll|\s+will)\s+(?:also\s+)?(?:cover|discuss|look\s+at|learn|explore|see|talk|get\s+to
+                |go\s+over|explain)\b""",
+        ),
+        (
+            "here below above also more further additional recall information details",
+            r"""\b(?:click\s+here|see\s+(?:here|below|above)|(?:see|read)\s+(?:also|more)|(?:for|about)\s+(?:more
+                |further|additional)\b[^.]{0,25}\b(?:information|details?|on|about)\b|recall\s+from
+                |more\s+information:\s*<?https?:)""",
+        ),
+        ("let's let’s", r"\blet['’]s\s+(?:look|see|move\s+on|start|begin|explore|turn)\b"),
+        ("licensed", r"\b(?:dual-)?licensed\s+under\b"),
+    )
 )
+_GUIDE_WORDS: Final = frozenset().union(*(words for words, _ in _GUIDES))
+_NO_LETTERS: Final = str.maketrans(dict.fromkeys('\n\t.,:;!?()[]*_`>"“”', " "))
 _ELSEWHERE: Final = re.compile(r"\b(?:listing|figure|fig\.|table|example)\s+\d+(?:[-.]\d+)+\b", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\d[-.]\d")
 _SENTENCE_END: Final = re.compile(
     r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bvs\.)(?<!\betc\.)[\"”’)*_`]*\s+(?=[\"“(*_`]*[A-Z0-9`])"
 )
 _LEADS_IN: Final = re.compile(r":[*_]*$")
-_BULLETED: Final = re.compile(
-    r"^(?:\*\*|__)(?P<bold>[^*_\n]{2,60}?):?(?:\*\*|__)\s*(?P<mark1>[:–—-]|\s(?=is\b|are\b))\s*(?P<def1>\S.*)"
-    r"|^(?P<code>`[^`\n]{1,60}`)\s*(?::|–|—|-)\s+(?P<def2>\S.*)"
-    r"|^(?:\*\*|__)(?P<colon>[^*_\n]{2,60}?)[:.](?:\*\*|__)\s+(?P<def3>\S.*)",
-    re.DOTALL,
+_LINK: Final = re.compile(
+    r"!?\[(?:[^\[\]]|!?\[[^\[\]]*+\](?:\([^()\s]*+\))?)*+\](?:\([^()]*+\)|\[[^\[\]]*+\])|<?https?://[^\s<>]++>?"
 )
-_DEFINED: Final = re.compile(r"^(?P<term>[^\n:]{2,60}) : (?P<definition>\S.*)", re.DOTALL)
-_NO_TERM: Final = re.compile(
-    r"^(?:notes?|warning|caution|tips?|important|info|hint|example|examples|resolution|solution|problem"
-    r"|answer|question|default"
-    r"|defaults? to|result|output|input|step|optional|required|yes|no|true|false|description|details|usage"
-    r"|syntax|parameters|arguments|returns?|see also|update|deprecated|remember|why|how|what|when"
-    r"|filename|file|type|pros?|cons?|status|date|author|version|since|issue|attention|danger|todo|fix|tldr"
-    r"|tl;dr|n\.?b\.?)\W*(?:\d+)?$",
+_ITEM_MARKS: Final = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s", re.MULTILINE)
+_SOURCE: Final = re.compile(r"\W*(?:image )?(?:source|credit|photo)s?(?: by)?:", re.IGNORECASE)
+_TO_TOP: Final = re.compile(
+    r"\W*(?:(?:back )?to (?:the )?top|edit (?:this page|on github)|table of contents|top)\W*$"
+    r"|\W*(?:read this|also available|available) in (?:other|different|another) languages?",
     re.IGNORECASE,
 )
-_BOLD_QUESTION: Final = re.compile(
-    r"^(?:\*\*|__)(?:Q(?:uestion)?\s*\d*\s*[:.)]\s*)?(?P<q>[^*\n]{8,160}\?)(?:\*\*|__)\s*(?P<a>.*)", re.DOTALL
-)
-_PURPOSE: Final = re.compile(
-    r"^(?:If you (?:want|need|wish|would like) to|To) (?P<verb>[a-z]+) (?P<rest>[^,.:;]{4,90}), (?P<then>\S.*)",
-    re.DOTALL,
-)
-_POINTS_BACK: Final = re.compile(r"\b(?:this|that|these|those|it|them|both|so|above|such|same)\b", re.IGNORECASE)
-_EXPLAINS: Final = re.compile(
-    r"^(?:This (?:code|function|example|program|command|snippet|script|query|macro|method|class|will|creates"
-    r"|defines|returns"
-    r"|prints|runs|uses|sets|adds|tells|starts|makes|line|is)|Here,? (?:we|the|`)|The (?:code|function"
-    r"|example|command|first|above"
-    r"|`)|In this (?:example|code|snippet)|We (?:use|call|create|define|first|start|pass))",
-)
+_ONLY_LINKS: Final = 0.6
+"""Share of a list's items that are links and nothing else, above which it is navigation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,13 @@ def answer_of(section: Section, max_characters: int) -> str:
     kept: list[Block] = []
     used = 0
     for block in section.blocks:
-        if block.missing or (block.kind != "code" and _ELSEWHERE.search(block.text)):
+        if is_navigation(block):
+            continue
+        text = block.text
+        if block.missing or (block.kind != "code" and speaks_of_numbered(text)):
             break
-        text = without_guidance(block.text) if block.kind in ("prose", "quote") else block.text
+        if block.kind in ("prose", "quote"):
+            text = "" if _SOURCE.match(text) else without_guidance(text)
         if not text:
             continue
         if kept and used + len(text) > max_characters:
@@ -110,8 +115,37 @@ def answer_of(section: Section, max_characters: int) -> str:
     return answer if len(answer) <= max_characters * 1.5 else ""
 
 
+def is_navigation(block: Block) -> bool:
+    """Whether a block is only a way to other places: badges, a row of links, a table of contents, "back to top"."""
+    raw = block.raw
+    if block.kind in ("code", "table") or ("[" not in raw and "http" not in raw and len(raw) > 80):
+        return False
+    if block.kind == "list":
+        if "](" not in raw and "http" not in raw:
+            return False
+        bare = _LINK.sub("\x00", raw[:20_000])
+        lines = [line.lstrip(" -*+.)0123456789") for line in bare.split("\n") if _ITEM_MARKS.match(line)]
+        only = sum(line.strip(" \t*_.,;:|()[]#`\x00") == "" and "\x00" in line for line in lines)
+        return bool(lines) and only / len(lines) >= _ONLY_LINKS
+    if raw.lstrip(" *|>_-⬆↑")[:1] in ("[", "!", "h", "<") and ("](" in raw or "][" in raw or "http" in raw):
+        left = _LINK.sub("", raw[:20_000])
+        if not any(character.isalnum() for character in left):
+            return True
+    return (len(raw) <= 80 or "anguage" in raw) and bool(_TO_TOP.match(block.text))
+
+
+def speaks_of_numbered(text: str) -> bool:
+    """Whether a text speaks of a numbered listing or figure, which stands elsewhere."""
+    return bool(_NUMBER.search(text)) and bool(_ELSEWHERE.search(text))
+
+
+def is_announcement(text: str) -> bool:
+    """Whether a text announces what follows it."""
+    return text.endswith((":", ":*", ":_")) and bool(_LEADS_IN.search(text))
+
+
 def _is_announcement(block: Block) -> bool:
-    return block.kind == "prose" and bool(_LEADS_IN.search(block.text))
+    return block.kind == "prose" and is_announcement(block.text)
 
 
 def is_thin(answer: str) -> bool:
@@ -119,134 +153,20 @@ def is_thin(answer: str) -> bool:
     return len(answer) < MIN_ANSWER_CHARACTERS and "```" not in answer
 
 
+def speaks_of_document(text: str) -> bool:
+    """Whether a text speaks of the document it stands in and not of its subject."""
+    words = _GUIDE_WORDS.intersection(text.lower().translate(_NO_LETTERS).split())
+    return bool(words) and any(
+        not triggers.isdisjoint(words) and pattern.search(text) for triggers, pattern in _GUIDES
+    )
+
+
 def without_guidance(text: str) -> str:
     """`text` without the sentences that only guide through the document."""
-    if not _GUIDE.search(text):
+    if not speaks_of_document(text):
         return text
     if text.startswith("> "):
-        return ""
-    kept = [sentence for sentence in _SENTENCE_END.split(text) if not _GUIDE.search(sentence)]
+        inside = without_guidance("\n".join(line.removeprefix(">").strip() for line in text.split("\n")))
+        return "\n".join(f"> {line}".rstrip() for line in inside.split("\n")) if inside else ""
+    kept = [sentence for sentence in _SENTENCE_END.split(text) if not speaks_of_document(sentence)]
     return " ".join(kept).strip()
-
-
-def definitions(section: Section, name: str | None) -> Iterator[Pair]:
-    """Terms that the section defines: "**term**: …" and "`term`: …" in lists and paragraphs, "term : …" lists."""
-    number = 0
-    for block in section.blocks:
-        texts = (
-            block.items
-            if block.kind == "list" and not block.ordered
-            else (block.text,)
-            if block.kind == "prose"
-            else ()
-        )
-        for text in texts:
-            term, meaning = _definition(text)
-            number += 1
-            meaning = without_guidance(meaning)
-            if (
-                not term
-                or _NO_TERM.match(term)
-                or len(meaning) < MIN_DEFINITION_CHARACTERS
-                or _LEADS_IN.search(meaning)
-                or term.endswith("?")
-            ):
-                continue
-            yield Pair(f"definition-{number}", _asked_of(term, name), meaning[:1].upper() + meaning[1:])
-
-
-def _definition(text: str) -> tuple[str, str]:
-    found = _BULLETED.match(text)
-    if found:
-        term = found["bold"] or found["code"] or found["colon"]
-        return term.strip(), (found["def1"] or found["def2"] or found["def3"]).strip()
-    found = _DEFINED.match(text)
-    return (found["term"].strip(), found["definition"].strip()) if found else ("", "")
-
-
-def _asked_of(term: str, name: str | None) -> str:
-    where = f" in {name}" if name and name.lower() not in term.lower() else ""
-    if re.match(r"`-{1,2}\w", term):
-        return f"What does the option {term} do{where}?"
-    if term.startswith("`"):
-        return f"What is {term} for{where}?"
-    return f"What does “{term}” mean{where}?" if len(term.split()) < 4 else f"Can you explain “{term}”{where}?"
-
-
-def asked_in_bold(section: Section) -> Iterator[Pair]:
-    """Questions in bold with the answer behind them or in the blocks up to the next one."""
-    open_question, parts, number = "", list[str](), 0
-    for block in (*section.blocks, Block("prose", "**End of the section?**")):
-        found = _BOLD_QUESTION.match(block.text) if block.kind == "prose" else None
-        if found is None:
-            parts.append(block.text)
-            continue
-        answer = re.sub(
-            r"^(?:\*\*)?A(?:nswer)?\s*[:.)]\s*(?:\*\*)?\s*", "", "\n\n".join(p for p in parts if p)
-        ).strip()
-        if open_question and len(answer) >= MIN_DEFINITION_CHARACTERS:
-            number += 1
-            yield Pair(f"question-{number}", open_question, answer)
-        open_question, parts = found["q"].strip(), [found["a"].strip()]
-
-
-_SHELLS: Final = frozenset("sh bash console shell shell-session zsh terminal".split())
-_LABELS: Final = {
-    "c": "C", "cpp": "C++", "css": "CSS", "go": "Go", "html": "HTML", "java": "Java", "javascript": "JavaScript",
-    "js": "JavaScript", "json": "JSON", "kotlin": "Kotlin", "php": "PHP", "py": "Python", "pycon": "Python",
-    "python": "Python", "rb": "Ruby", "ruby": "Ruby", "rust": "Rust", "sql": "SQL", "swift": "Swift", "toml": "TOML",
-    "ts": "TypeScript", "typescript": "TypeScript", "vue": "Vue", "yaml": "YAML", "yml": "YAML",
-}  # fmt: skip
-
-
-def _asked_of_code(block: Block) -> str:
-    if block.language in _SHELLS:
-        commands = sum(1 for line in block.text.split("\n")[1:-1] if line.startswith("$ "))
-        return "What do these commands do?" if commands > 1 else "What does this command do?"
-    label = _LABELS.get(block.language)
-    return f"What does this {label} code do?" if label else "What does this code do?"
-
-
-def explained_code(section: Section) -> Iterator[Pair]:
-    """Code with the prose that explains it, and purposes with the code that serves them.
-
-    "To list files, run: <code>" → how do I list files?; <code> "This command …" → what does this code do?
-    """
-    blocks = section.blocks
-    for at, block in enumerate(blocks):
-        if block.kind == "prose" and (purpose := _PURPOSE.match(block.text)):
-            following = blocks[at + 1] if at + 1 < len(blocks) else None
-            pair = _purpose_pair(purpose, block, following, at)
-            if pair is not None:
-                yield pair
-        if block.kind != "code" or block.missing or not 30 <= len(block.text) <= 1500 or at + 1 == len(blocks):
-            continue
-        after = blocks[at + 1]
-        if after.kind == "prose" and _EXPLAINS.match(after.text) and not _ELSEWHERE.search(after.text):
-            text = without_guidance(after.text)
-            if len(text) >= MIN_ANSWER_CHARACTERS and not _LEADS_IN.search(text):
-                yield Pair(f"code-{at}", f"{_asked_of_code(block)}\n\n{block.text}", text)
-
-
-def _purpose_pair(purpose: re.Match[str], block: Block, following: Block | None, at: int) -> Pair | None:
-    if (
-        purpose["verb"] == "learn"
-        or not is_verb(purpose["verb"])
-        or _POINTS_BACK.search(purpose["rest"])
-        or _GUIDE.search(block.text)
-        or _ELSEWHERE.search(block.text)
-    ):
-        return None
-    answer = block.text
-    if _LEADS_IN.search(answer):
-        if (
-            following is None
-            or following.missing
-            or following.kind not in ("code", "list")
-            or len(following.text) > 1500
-        ):
-            return None
-        answer = f"{answer}\n\n{following.text}"
-    elif len(answer) < MIN_ANSWER_CHARACTERS:
-        return None
-    return Pair(f"purpose-{at}", f"How do I {purpose['verb']} {as_reader(purpose['rest'])}?", answer)

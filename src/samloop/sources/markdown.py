@@ -1,273 +1,484 @@
 """A Markdown document as sections of clean blocks.
 
-A real parser (markdown-it-py, CommonMark with tables) finds the blocks; each is written back as Markdown without what
-only a web page can show: links keep their text, images and badges go, HTML tags and comments go, wrapped lines of a
-paragraph are joined.
+Lines are looked at once, from top to bottom, by what they begin with, as CommonMark and its common extensions say:
+tables, definition lists, admonitions, MDX, the shortcodes of site generators. What stands inside a list or a quote is
+taken apart only when its text is asked for. A parser that writes the tree of a page takes five times as long and
+recurses as deeply as the document says.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Final, Literal
+from typing import Final
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from markdown_it.tree import SyntaxTreeNode
+from samloop.sources import markdown_lines as on
+from samloop.sources.documents import Block, Document, Outline, Written, front_matter
+from samloop.sources.inline import clean, heading_text
+from samloop.sources.markup import BLOCK_TAGS, code_block, defined, fragment, label, table_text, words
 
-MAX_HEADING_CHARACTERS: Final = 300
-"""A heading is cut here; no question is made of one as long as that."""
+MAX_DEPTH: Final = 8
+"""Lists and quotes inside one another deeper than this are plain text."""
 
-Kind = Literal["prose", "code", "list", "table", "quote"]
+MAX_BLOCK_CHARACTERS: Final = 50_000
+"""A longer list or quote is no part of any answer: it is not taken apart."""
+
+MAX_TAG_LINES: Final = 40
+"""A tag with more lines of attributes is none."""
+
+Event = Block | tuple[int, str, int]
+"""A block, or a heading: its level, text and line."""
+
+# Both yield events and return the line after them; the second one None where a line begins something else.
+Advance = Generator[Event, None, int]
+Reading = Generator[Event, None, int | None]
+
+_LABELS: Final = re.compile(r"^ {0,3}\[([^\]\n^][^\]\n]{0,200})\]:[ \t]*\S", re.MULTILINE)
+
+_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_RAW_HTML: Final = frozenset(("script", "style", "textarea"))
+_REFERENCE: Final = re.compile(r" {0,3}\[[^\]\n]{1,200}\]:[ \t]*\S?")
+_DEFINITION: Final = re.compile(r" {0,3}[:~][ \t]+(?=\S)")
+_CONTAINER: Final = re.compile(r":::+.*$|\[![A-Za-z]+\][+-]?\s*$")
+_HIGHLIGHT: Final = re.compile(r"\s*(?:\{%-?\s*highlight\s+([\w+#-]+)|\{\{[<%]\s*highlight\s+([\w+#-]+))")
+_ESM: Final = re.compile(r"(?:import\s+(?:[\w*{'\"]).*(?:from\s|['\"])|export\s+(?:const|default|function|\{))")
+_MYST: Final = re.compile(r"\{([\w:.-]+)\}\s*(.*)$")
+_TERM_ITEM: Final = re.compile(r"\A([^\n]{1,200})\n+[-*+] : (.*)\Z", re.DOTALL)
 
 
-@dataclass(slots=True)
-class Block:
-    """One block of a section.
+def parse(text: str, *, mdx: bool = False) -> Document:
+    """The sections of a Markdown document.
 
-    Attributes:
-        text: clean Markdown.
-        items: of a list, each item's clean Markdown.
-        ordered: whether a list is numbered.
-        language: of code, as its fence names it.
-        missing: the block stands for something that is included from elsewhere, so that its text is not here.
+    Args:
+        mdx: read as MDX: indentation means nothing outside lists, imports and exports are no text.
     """
-
-    kind: Kind
-    text: str
-    items: tuple[str, ...] = ()
-    ordered: bool = False
-    language: str = ""
-    missing: bool = False
-
-
-@dataclass(slots=True)
-class Section:
-    """A heading with what stands directly under it, up to the next heading of any level.
-
-    Attributes:
-        path: headings from the top of the document to this one; empty for what stands before the first.
-        anchor: as web pages name it: lower case, hyphens, "-1" for a second of the same name; "" before the first.
-        line: of the heading, counted from one.
-    """
-
-    path: tuple[str, ...] = ()
-    anchor: str = ""
-    level: int = 0
-    line: int = 1
-    blocks: list[Block] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Document:
-    """A parsed document: its front matter (simple "key: value" lines alone) and its sections in order."""
-
-    front: dict[str, str]
-    sections: list[Section]
-    is_top_readme: bool = False
-
-    @property
-    def title(self) -> str | None:
-        """The title: front matter, else the first heading where it is a top one."""
-        if self.front.get("title"):
-            return self.front["title"]
-        first = next((section for section in self.sections if section.level), None)
-        return first.path[-1] if first is not None and first.level <= 2 else None
-
-
-_FRONT: Final = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_FRONT_LINE: Final = re.compile(r"^([A-Za-z][\w-]*)\s*[:=]\s*(.+?)\s*$", re.MULTILINE)
-_COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!\w[^<>]*>|<\?[^<>]*\?>")
-_JSX: Final = re.compile(r"</?[A-Z][\w.]*(?:[^<>{}]|\{(?:[^{}]|\{[^{}]*\})*\})*>|\{/\*.*?\*/\}", re.DOTALL)
-_BREAK: Final = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|h\d|summary|details)>", re.IGNORECASE)
-_INCLUDE: Final = re.compile(
-    r"\{\{\s*#\w+[^}]*\}\}|\{%-?\s*(?:include|embed|raw)\b.*?%\}|\{[*!]>?\s*[\w./-]+.*?[*!]\}|^--8<--"
-    r"|^<<<\s*@?/|\$\{\w+\}$"
-    r"|\{\{<\s*\w+.*?>\}\}|^:::\s*\w+\.\w+",
-    re.MULTILINE,
-)
-_MDX: Final = re.compile(r"^(?:import|export)\s.*(?:from\s+['\"]|=).*$")
-_ATTRIBUTES: Final = re.compile(r"\s*\{\s*(?:[#.:][^{}]*|/\*.*?\*/)\}\s*$")
-_ADMONITION: Final = re.compile(
-    r"^(?:!!!|\?\?\?\+?|:::+)\s*\w*\s*(?:\"[^\"]*\"|\{[^}]*\}|\[[^\]]*\])?\s*$|^\[!(?:note|tip|important"
-    r"|warning|caution)\]\s*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_NEEDS_PARSER: Final = re.compile(r"[\[<!&]|https?:|  \n|\\\n")
-_EMOJI: Final = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+|:[a-z][a-z_]{2,}[a-z]:")
-
-
-@cache
-def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark").enable("table").disable("inline")
-
-
-@cache
-def _inline_parser() -> MarkdownIt:
-    return MarkdownIt("commonmark")
-
-
-def parse(text: str) -> Document:
-    """The sections of a Markdown document."""
-    front, text, skipped = _front_matter(text.replace("\r\n", "\n").replace("\r", "\n"))
-    environment: dict[str, Any] = {}
-    tree = SyntaxTreeNode(_parser().parse(text, environment))
-    sections = [Section(line=1 + skipped)]
-    anchors: dict[str, int] = {}
-    above: list[tuple[int, str]] = []
-    for node in tree.children:
-        if node.type == "heading":
-            sections.append(_heading(node, above, anchors, environment, skipped))
+    front, text, skipped = front_matter(text.replace("\r\n", "\n").replace("\r", "\n"))
+    outline = Outline(1 + skipped)
+    for event in _Scanner.of(text, mdx).events(text.split("\n")):
+        if isinstance(event, tuple):
+            level, title, line = event
+            outline.heading(level, title, line + 1 + skipped)
         else:
-            sections[-1].blocks += _blocks(node, environment)
-    return Document(front, sections)
+            outline.block(event)
+    return Document(front, outline.sections)
 
 
-def _front_matter(text: str) -> tuple[dict[str, str], str, int]:
-    found = _FRONT.match(text.removeprefix("\ufeff"))
-    if not found:
-        return {}, text, 0
-    values = {key.lower(): value.strip("\"'") for key, value in _FRONT_LINE.findall(found[2])}
-    return values, text[found.end() :], found[0].count("\n")
+@dataclass(slots=True)
+class _Scanner:
+    """What one document needs to be known for each of its lines.
 
+    Attributes:
+        labels: link targets that it defines, lower case.
+        includes: it may pull in text from elsewhere.
+    """
 
-def _heading(
-    node: SyntaxTreeNode, above: list[tuple[int, str]], anchors: dict[str, int], env: dict[str, Any], skipped: int
-) -> Section:
-    """The section that a heading begins; `above`, the open headings with their levels, is brought up to date."""
-    level = int(node.tag[1])
-    text = heading_text(node.children[0].content, env) if node.children else ""
-    while above and above[-1][0] >= level:
-        above.pop()
-    above.append((level, text))
-    slug = re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-") or "section"
-    count = anchors.get(slug, 0)
-    anchors[slug] = count + 1
-    line = (node.map[0] if node.map else 0) + 1 + skipped
-    return Section(tuple(title for _, title in above), f"{slug}-{count}" if count else slug, level, line)
+    labels: frozenset[str]
+    includes: bool
+    mdx: bool
+    depth: int = 0
+    deeper: list[_Scanner] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, text: str, mdx: bool) -> _Scanner:
+        labels = frozenset(map(str.lower, _LABELS.findall(text))) if "]:" in text else frozenset[str]()
+        return cls(labels, any(mark in text for mark in on.MARKS_OF_INCLUDES), mdx)
 
-def heading_text(content: str, env: dict[str, Any] | None = None) -> str:
-    """A heading as plain words: code keeps its backticks, emphasis, links, emoji and attribute lists go."""
-    text = inline(_ATTRIBUTES.sub("", content[:MAX_HEADING_CHARACTERS]), env or {})
-    text = re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
-    text = re.sub(r"(?<![\w*_])([*_])(?=\S)(.+?)(?<=\S)\1(?![\w*_])", r"\2", text)
-    return " ".join(_EMOJI.sub("", text).split()).strip(" #¶")
+    def inside(self) -> _Scanner:
+        """The scanner for what stands inside a list or quote."""
+        if not self.deeper:
+            self.deeper.append(_Scanner(self.labels, self.includes, self.mdx, self.depth + 1))
+        return self.deeper[0]
 
+    def events(self, lines: list[str]) -> Iterator[Event]:
+        """Blocks and headings of `lines`, in order."""
+        at, end = 0, len(lines)
+        while at < end:
+            line = lines[at]
+            first = line[:1]
+            if not first or first in " \t":
+                line = lines[at] = line.expandtabs(4)
+                bare = line.lstrip(" ")
+                if not bare:
+                    at += 1
+                    continue
+                if len(line) - len(bare) > 3:
+                    if not self.mdx:
+                        at = yield from self._indented(lines, at)
+                        continue
+                    line = lines[at] = bare
+                first = bare[0]
+            reader = _READERS.get(first)
+            after = None
+            if reader is not None:
+                after = yield from reader(self, lines, at)
+            at = after if after is not None else (yield from self._paragraph(lines, at))
 
-def _blocks(node: SyntaxTreeNode, env: dict[str, Any]) -> Iterator[Block]:
-    block: Block | None = None
-    if node.type == "paragraph":
-        block = _paragraph(node.children[0].content, env)
-    elif node.type in ("fence", "code_block"):
-        block = _code(node)
-    elif node.type in ("bullet_list", "ordered_list"):
-        block = _list(node, env)
-    elif node.type == "table":
-        block = Block("table", _table(node, env))
-    elif node.type == "blockquote":
-        inner = [found for child in node.children for found in _blocks(child, env)]
+    # Each reader yields what begins at a line and returns the line after it, or None where it is something else.
+
+    def _heading(self, lines: list[str], at: int) -> Reading:
+        bare = lines[at].lstrip(" ")
+        title = bare.lstrip("#")
+        level = len(bare) - len(title)
+        if level > 6 or (title and not title[0].isspace() and (level == 1 or not title[0].isalpha())):
+            return None
+        title = title.strip()
+        closed = title.rstrip("#")
+        if not closed or closed[-1].isspace():
+            title = closed.rstrip()
+        yield level, heading_text(title, self.labels), at
+        return at + 1
+
+    def _fence(self, lines: list[str], at: int) -> Reading:
+        opened = _FENCE.match(lines[at])
+        if not opened or ("`" in opened[1] and "`" in opened[2]):
+            return None
+        mark, indent = opened[1], len(lines[at]) - len(lines[at].lstrip(" "))
+        after, body = at + 1, list[str]()
+        while after < len(lines):
+            bare = lines[after].strip()
+            if bare.startswith(mark) and not bare.strip(mark[0]):
+                break
+            body.append(lines[after])
+            after += 1
+        if indent:
+            body = [line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in body]
+        yield from self._fenced(opened[2].strip(), body)
+        return after + 1
+
+    def _fenced(self, info: str, body: list[str]) -> Iterator[Event]:
+        language = re.split(r"[\s,{:]", info, maxsplit=1)[0].lower()
+        directive = _MYST.match(info)
+        if directive:
+            name = directive[1].lower()
+            if name in on.ABSENT:
+                yield Block("code", missing=True)
+                return
+            if name in on.SHOWN:
+                return
+            body = on.without_options(body)
+            if name in on.NOTES:
+                yield from self._nested(body, directive[2])
+                return
+            language = directive[2].split(" ")[0].lower() if name in on.CODE_NAMES else re.split(r"\W", name)[0]
+        yield self._code(body, language)
+
+    def _code(self, body: list[str], language: str) -> Block:
+        content = "\n".join(body).rstrip()
+        if self.includes and on.is_include(content):
+            return Block("code", language=language, missing=True)
+        if language in ("rust", "rs"):  # lines that a documentation tool hides are not meant to be read
+            content = "\n".join(line for line in content.split("\n") if not re.match(r"\s*#(?: |$)", line))
+        if not content.strip():
+            return Block("code")
+        return code_block(content, language if len(language) < 30 else "")
+
+    def _nested(self, lines: list[str], title: str = "") -> Iterator[Event]:
+        """Blocks inside an admonition or a tab; its title comes first where that is a question or a label."""
+        if title and (title.endswith("?") or len(title.split()) < 4):
+            yield Block("prose", f"**{clean(title, self.labels)}**" + ("" if title.endswith("?") else ":"))
+        if self.depth >= MAX_DEPTH:
+            yield self._prose("\n".join(lines))
+            return
+        for event in self.inside().events(on.dedented(lines)):
+            yield Block("prose", f"**{event[1]}**") if isinstance(event, tuple) else event
+
+    def _indented(self, lines: list[str], at: int) -> Advance:
+        after, body, kept = at, list[str](), 0
+        while after < len(lines):
+            line = lines[after]
+            if line[:1] == "\t":
+                line = line.expandtabs(4)
+            if line.strip() and not line.startswith("    "):
+                break
+            body.append(line[4:])
+            after += 1
+            if line.strip():
+                kept = len(body)
+        yield self._code(body[:kept], "")
+        return at + kept
+
+    def _quote(self, lines: list[str], at: int) -> Reading:
+        after, body, open_paragraph = at, list[str](), False
+        while after < len(lines):
+            bare = lines[after].lstrip(" ")
+            if bare.startswith(">"):
+                body.append(bare[2:] if bare[1:2] == " " else bare[1:])
+                open_paragraph = bool(bare.strip("> "))
+            elif not open_paragraph or not bare or on.interrupts(lines[after]):
+                break
+            else:
+                body.append(lines[after])
+            after += 1
+        # The announcement of a note ("[!NOTE]") in a quote: what follows is text like any other.
+        if body and _CONTAINER.fullmatch(body[0].strip()):
+            yield from self._nested(body[1:])
+        else:
+            yield Block("quote", "\n".join(body), write=self._write_quote)
+        return after
+
+    def _write_quote(self, block: Block) -> Written:
+        inner = self._inner(block.raw)
         text = "\n\n".join(found.text for found in inner if found.text)
-        quoted = "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
-        block = Block("quote", quoted if text else "", missing=any(found.missing for found in inner))
-    elif node.type == "html_block":
-        block = _html(node.content)
-    elif node.type == "heading":
-        block = Block("prose", f"**{heading_text(node.children[0].content, env)}**")
-    if block is not None and (block.text or block.missing):
-        yield block
+        block.missing = any(found.missing for found in inner)
+        return "\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text else "", ()
 
+    def _inner(self, raw: str) -> list[Block]:
+        """The blocks of what stands inside a list item or a quote."""
+        if self.depth >= MAX_DEPTH or len(raw) > MAX_BLOCK_CHARACTERS:
+            return [Block("prose", " ".join(raw[:MAX_BLOCK_CHARACTERS].split()))]
+        return list(self._nested(raw.split("\n")))  # type: ignore[arg-type]  # it yields blocks alone
 
-def _paragraph(content: str, env: dict[str, Any]) -> Block:
-    if _INCLUDE.search(content):
-        return Block("prose", "", missing=True)
-    if "{" in content:
-        content = _JSX.sub("", content)
-    lines = [line for line in content.split("\n") if not _MDX.match(line)]
-    return Block("prose", inline(_ADMONITION.sub("", "\n".join(lines)).strip(), env))
+    def _list(self, lines: list[str], at: int) -> Reading:
+        if on.RULE.match(lines[at]):
+            return at + 1
+        found = on.ITEM.match(lines[at])
+        if not found:
+            return None
+        if on.ITEM_HEADING.match(lines[at]) and self.depth < MAX_DEPTH:
+            return (yield from self._item_with_heading(lines, at, found))
+        ordered = bool(found[3])
+        after = on.list_end(lines, at, ordered)
+        raw = "\n".join(lines[at:after])
+        yield Block("list", raw, ordered=ordered, write=self._write_list)
+        return after
 
+    def _item_with_heading(self, lines: list[str], at: int, found: re.Match[str]) -> Advance:
+        """A numbered question and its answer: "1. ### What is …?" with text that is indented below it."""
+        width = found.end()
+        after = at + 1
+        while after < len(lines):
+            line = lines[after]
+            if line.strip() and (len(line) - len(line.lstrip()) < 2 or on.ITEM_HEADING.match(line)):
+                break
+            after += 1
+        inside = [
+            lines[at][width:],
+            *(line[min(width, len(line) - len(line.lstrip(" "))) :] for line in lines[at + 1 : after]),
+        ]
+        for event in self.inside().events(inside):
+            yield (event[0], event[1], event[2] + at) if isinstance(event, tuple) else event
+        return after
 
-def _code(node: SyntaxTreeNode) -> Block:
-    content = node.content.rstrip("\n")
-    language = re.split(r"[\s,{:]", node.info.strip(), maxsplit=1)[0].lower() if node.info else ""
-    if _INCLUDE.search(content):
-        return Block("code", "", language=language, missing=True)
-    # Lines that a documentation tool hides are not meant to be read.
-    if language in ("rust", "rs", ""):
-        content = "\n".join(line for line in content.split("\n") if not re.match(r"# |#$", line) or language == "")
-    if not content.strip():
-        return Block("code", "")
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", content)), default=0))
-    return Block("code", f"{fence}{language}\n{content}\n{fence}", language=language)
+    def _write_list(self, block: Block) -> Written:
+        if len(block.raw) > MAX_BLOCK_CHARACTERS * 4:
+            return "", ()
+        number = int(on.ITEM.match(block.raw)[3] or 1) if block.ordered else 1  # type: ignore[index]  # it begins so
+        items, lines = list[str](), list[str]()
+        for raw in on.items_of(block.raw):
+            if "\n" not in raw and raw[:1] not in _READERS:
+                text = self._cleaned(raw)
+            else:
+                inner = self._inner(raw)
+                block.missing = block.missing or any(found.missing for found in inner)
+                text = "\n".join(found.text for found in inner if found.text)
+            if not text or text.isspace():
+                continue
+            if " : " in text and (term := _TERM_ITEM.match(text)):
+                text = defined(term[1], " ".join(term[2].split("\n")))
+            mark = f"{number}. " if block.ordered else "- "
+            number += 1
+            items.append(text)
+            lines.append(mark + (text.replace("\n", "\n" + " " * len(mark)) if "\n" in text else text))
+        return "\n".join(lines), tuple(items)
 
+    def _markup(self, lines: list[str], at: int) -> Reading:
+        found = on.HTML.match(lines[at])
+        if not found:
+            return None
+        name = found[2] or ""
+        if name and name.lower() not in BLOCK_TAGS and not name[0].isupper():
+            bare = lines[at].strip()
+            if bare[-1] != ">" or len(re.sub(r"<[^<>]*>", "", bare)) > 0:
+                return None
+        if name[:1].isupper():
+            return (yield from self._component(lines, at))
+        stop = "-->" if found[1] else f"</{name.lower()}" if name.lower() in _RAW_HTML else ""
+        if name.lower() == "pre":
+            stop = "</pre"
+        after, body = at, list[str]()
+        while after < len(lines):
+            line = lines[after]
+            if not stop and not line.strip():
+                break
+            body.append(line)
+            after += 1
+            if stop and stop in line.lower():
+                break
+        rest = body[-1].partition("-->")[2] if found[1] else ""
+        if name.lower() in _RAW_HTML or (found[1] and not rest.strip()):
+            return after
+        if found[1]:
+            yield self._prose(rest)
+        else:
+            yield from fragment("\n".join(body))
+        return after
 
-def _list(node: SyntaxTreeNode, env: dict[str, Any]) -> Block:
-    ordered = node.type == "ordered_list"
-    number = int(node.attrs.get("start", 1) or 1) if ordered else 1
-    items, lines, missing = [], [], False
-    for item in node.children:
-        inner = [found for child in item.children for found in _blocks(child, env)]
-        missing = missing or any(found.missing for found in inner)
-        text = "\n".join(found.text for found in inner if found.text)
-        if not text.strip():
-            continue
-        mark = f"{number}. " if ordered else "- "
-        number += 1
-        items.append(text)
-        lines.append(mark + text.replace("\n", "\n" + " " * len(mark)))
-    return Block("list", "\n".join(lines), items=tuple(items), ordered=ordered, missing=missing)
+    def _component(self, lines: list[str], at: int) -> Advance:
+        """A JSX tag on lines of its own, without what it encloses: that is Markdown, and is read as such."""
+        after, tag = at + 1, lines[at].strip()
+        while ">" not in tag and after < min(len(lines), at + MAX_TAG_LINES) and lines[after].strip():
+            tag += " " + lines[after].strip()
+            after += 1
+        if words(tag):
+            yield self._prose(tag)
+        else:
+            yield from label(tag)
+        return after
 
-
-def _table(node: SyntaxTreeNode, env: dict[str, Any]) -> str:
-    rows = []
-    for part in node.children:
-        for row in part.children:
-            cells = [inline(cell.children[0].content if cell.children else "", env) for cell in row.children]
-            rows.append("| " + " | ".join(cell.replace("\n", " ").replace("|", "\\|") for cell in cells) + " |")
-            if part.type == "thead":
-                rows.append("|" + " --- |" * len(cells))
-    return "\n".join(rows)
-
-
-def _html(content: str) -> Block | None:
-    """The words of an HTML block, if it has a sentence's worth; badges and layout have not."""
-    if re.search(r"<(?:script|style|svg|iframe|video|form|table|pre)\b", content, re.IGNORECASE):
+    def _container(self, lines: list[str], at: int) -> Reading:
+        """Lines that are marks of an extension: admonitions, tabs, containers, shortcodes."""
+        bare = lines[at].strip()
+        if bare.startswith(":::"):
+            after = at + 1
+            if self.includes and on.INCLUDE.match(bare):
+                yield Block("prose", missing=True)
+                while after < len(lines) and lines[after].startswith(" "):
+                    after += 1
+            return after
+        found = on.ADMONITION.match(bare)
+        if found:
+            after = at + 1
+            while after < len(lines) and (not lines[after].strip() or lines[after].startswith(("    ", "\t"))):
+                after += 1
+            yield from self._nested(lines[at + 1 : after], (found[1] or found[2] or "").strip())
+            return after
         return None
-    text = _strip_html(content)
-    return Block("prose", text) if len(text.split()) >= 5 else None
+
+    def _shortcode(self, lines: list[str], at: int) -> Reading:
+        line = lines[at]
+        if found := _HIGHLIGHT.match(line):
+            after = next(
+                (
+                    n
+                    for n in range(at + 1, min(len(lines), at + 500))
+                    if "endhighlight" in lines[n] or "/highlight" in lines[n]
+                ),
+                None,
+            )
+            if after is not None:
+                yield self._code(lines[at + 1 : after], (found[1] or found[2]).lower())
+                return after + 1
+        if self.includes and on.is_include(line):
+            yield Block("prose", missing=True)
+            return at + 1
+        return at + 1 if on.LIQUID.match(line) else None
+
+    def _bracket(self, lines: list[str], at: int) -> Reading:
+        yield from ()
+        line = lines[at]
+        if on.LIQUID.match(line):
+            return at + 1
+        if not _REFERENCE.match(line):
+            return None
+        if line.lstrip()[1] != "^":
+            return at + 1
+        after = at + 1  # a footnote goes with all of its lines
+        while after < len(lines) and lines[after].strip():
+            after += 1
+        return after
+
+    def _table_row(self, lines: list[str], at: int) -> Reading:
+        if at + 1 < len(lines) and on.is_ruler(lines[at + 1]) and "|" in lines[at]:
+            after = at + 2
+            while after < len(lines) and "|" in lines[after]:
+                after += 1
+            yield Block("table", "\n".join(lines[at:after]), write=self._write_table)
+            return after
+        return None
+
+    def _write_table(self, block: Block) -> Written:
+        raw = block.raw.split("\n")
+        block.rows = [
+            [self._cleaned(cell).replace("\\|", "|").replace("\n", " ") for cell in on.cells(line)]
+            for number, line in enumerate(raw)
+            if number != 1
+        ]
+        width = len(block.rows[0])
+        block.rows = [(row + [""] * width)[:width] for row in block.rows]
+        return table_text(block.rows), ()
+
+    def _paragraph(self, lines: list[str], at: int) -> Advance:
+        after, end = at + 1, len(lines)
+        while after < end:
+            line = lines[after]
+            if line[:1] not in _MAY_INTERRUPT:
+                after += 1
+                continue
+            if not line or line.isspace():
+                break
+            if _UNDERLINE.match(line):
+                title = heading_text(" ".join(part.strip() for part in lines[at:after]), self.labels)
+                yield 1 if line.lstrip()[0] == "=" else 2, title, at
+                return after + 1
+            if after == at + 1 and "|" in lines[at] and on.is_ruler(line):
+                break
+            if _DEFINITION.match(line) and after == at + 1:
+                return (yield from self._definitions(lines, at))
+            if on.interrupts(line):
+                break
+            after += 1
+        if after < end and after == at + 1 and "|" in lines[at] and on.is_ruler(lines[after]):
+            return (yield from self._table_row(lines, at)) or after
+        if after + 1 < end and after == at + 1 and _DEFINITION.match(lines[after + 1]) and not lines[after].strip():
+            return (yield from self._definitions(lines, at))
+        if self.mdx and _ESM.match(lines[at]):
+            return after
+        yield self._prose("\n".join(lines[at:after]))
+        return after
+
+    def _definitions(self, lines: list[str], at: int) -> Advance:
+        """Terms, each with paragraphs below it that begin with a colon."""
+        items = list[str]()
+        after = at
+        while after < len(lines):
+            below = after + 1 if after + 1 < len(lines) and lines[after + 1].strip() else after + 2
+            if below >= len(lines) or not lines[after].strip() or not _DEFINITION.match(lines[below]):
+                break
+            term, after, meaning = lines[after].strip(), below + 1, [_DEFINITION.sub("", lines[below], count=1)]
+            while after < len(lines):
+                line = lines[after]
+                if _DEFINITION.match(line):
+                    meaning += ["", _DEFINITION.sub("", line, count=1)]
+                elif line.strip() and not line.startswith(" ") and not lines[after - 1].strip():
+                    break
+                else:
+                    meaning.append(line[min(4, len(line) - len(line.lstrip(" "))) :])
+                after += 1
+            inner = self._inner("\n".join(meaning).strip("\n"))
+            items.append(defined(self._cleaned(term), "\n".join(found.text for found in inner if found.text)))
+            while after < len(lines) and not lines[after].strip():
+                after += 1
+        text = "\n".join("- " + item.replace("\n", "\n  ") for item in items)
+        written = (text, tuple(items))
+        yield Block("list", text, write=lambda _: written)
+        return after
+
+    def _prose(self, raw: str) -> Block:
+        if self.includes and on.is_include(raw):
+            return Block("prose", missing=True)
+        return Block("prose", raw, write=self._write_prose)
+
+    def _write_prose(self, block: Block) -> Written:
+        return self._cleaned(block.raw), ()
+
+    def _cleaned(self, raw: str) -> str:
+        return clean(raw.strip(), self.labels)
 
 
-def _strip_html(text: str) -> str:
-    text = _BREAK.sub("\n", _JSX.sub("", _COMMENT.sub("", text)))
-    text = html.unescape(_TAG.sub("", text))
-    return "\n".join(line for line in (" ".join(part.split()) for part in text.split("\n")) if line)
+Reader = Callable[[_Scanner, list[str], int], Reading]
 
-
-def inline(content: str, env: dict[str, Any]) -> str:
-    """The text of a paragraph or cell as clean Markdown in one line (hard breaks stay)."""
-    if not _NEEDS_PARSER.search(content):
-        return " ".join(content.split("\n"))
-    tokens = _inline_parser().parseInline(content, env)
-    text = "".join(_written(tokens[0].children or []))
-    return re.sub(r"[ \t]*\n[ \t]*", "\n", re.sub(r"[ \t]{2,}", " ", _COMMENT.sub("", text))).strip()
-
-
-def _written(tokens: Sequence[Token]) -> Iterator[str]:
-    for token in tokens:
-        if token.type == "code_inline":
-            fence = "`" * (1 + max(map(len, re.findall("`+", token.content)), default=0))
-            pad = " " if len(fence) > 1 else ""
-            yield f"{fence}{pad}{token.content}{pad}{fence}"
-        elif token.type in ("em_open", "em_close", "strong_open", "strong_close"):
-            yield token.markup
-        elif token.type == "softbreak":
-            yield " "
-        elif token.type == "hardbreak" or (token.type == "html_inline" and _BREAK.match(token.content)):
-            yield "\n"
-        elif token.type in ("text", "text_special"):
-            # "[text][reference]" whose target stands elsewhere, and footnote marks
-            yield re.sub(r"\[([^\[\]]+)\]\[[^\[\]]*\]", r"\1", re.sub(r"\[\^[^\]]+\]", "", token.content))
+_READERS: Final[dict[str, Reader]] = {
+    "#": _Scanner._heading,
+    "`": _Scanner._fence,
+    "~": _Scanner._fence,
+    ">": _Scanner._quote,
+    "<": _Scanner._markup,
+    "|": _Scanner._table_row,
+    "[": _Scanner._bracket,
+    "{": _Scanner._shortcode,
+    **dict.fromkeys("-*+_0123456789", _Scanner._list),
+    **dict.fromkeys(":!?=", _Scanner._container),
+}
+_MAY_INTERRUPT: Final = frozenset(["", *" \t#`~>-*+0123456789<=:!?{"])

@@ -1,0 +1,123 @@
+"""Whether a text is English, and how a title's words are written inside a sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+MIN_ENGLISH_SHARE: Final = 0.18
+"""Share of function words above which a text is English: 0.3 to 0.5 in English prose, below 0.08 in other languages
+written in Latin letters; documentation full of names lies between."""
+
+_LOOKED_AT: Final = 20_000
+_ENOUGH_WORDS: Final = 20
+_FUNCTION_WORDS: Final = frozenset(
+    "the of and to a in is that it for on as with are this be by or from you can an not your if at when we "
+    "which have will "
+    "but has all use do into how its then more so no than also these them".split()
+)
+_NAMES: Final = frozenset(
+    "Android Apache Apple Arch Azure Babel Bash Chrome Cargo Clang Cloudflare Debian Django Docker Edge "
+    "Elixir English "
+    "Erlang Express Fedora Firefox Flask Git Go Google Gradle Haskell Heroku Homebrew Intel Java Julia "
+    "Jupyter Kotlin "
+    "Kubernetes Linux Lua Markdown Microsoft Mozilla Netlify Nginx Nix Node Perl Poetry Postgres Prometheus "
+    "Python React "
+    "Redis Ruby Rust Safari Scala Slack Svelte Swift Terraform Ubuntu Unicode Unix Vercel Vim Vue Webpack Windows "
+    "I I’m I’ve".split()
+)
+_FENCED: Final = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]*`|<[^<>\n]*>|https?://\S+", re.DOTALL)
+_TITLE_CASED: Final = re.compile(r"[A-Z][a-z'’]+(?:-[A-Za-z]?[a-z]*)*")
+_UNDERLINES: Final = ("===", "---", "~~~", "^^^", '"""')
+_TITLES: Final = ("#", "title:", "- [", "* [", "1. [")
+_AROUND: Final = re.compile(r"^[^\w`]+|[^\w`]+$")
+_STOPS: Final = ("", ",", ".", ":", ";", ")", "s")
+
+
+_LANGUAGES: Final = frozenset(
+    "af am ar az be bg bn bo bs ca cs cy da de el eo es et eu fa fi fil fr ga gl gu he hi hr hu hy id is it ja "
+    "ka kk km "
+    "kn ko ku ky lo lt lv mk ml mn mr ms my ne nl no nb nn pa pcm pl ps pt ro ru sa si sk sl so sq sr sv sw ta "
+    "te tg th "
+    "tk tl tr uk ur uz vi zh zu".split()
+)
+_LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,3}(?:[-_@](?:[A-Za-z]{2}|[A-Z][a-z]{3}|\d{3}))?")
+_ENGLISH: Final = frozenset(("en", "en-us", "en-gb", "english"))
+MIN_LANGUAGES: Final = 3
+"""So many folders named by languages beside one another are translations of one text."""
+
+
+def translations(names: Iterable[str]) -> frozenset[str]:
+    """Names of folders that hold translations into other languages: of several such, or of one beside English."""
+    names = list(names)
+    found = frozenset(name for name in names if re.split("[-_@]", name, maxsplit=1)[0].lower() in _LANGUAGES)
+    beside_english = any(name.lower().replace("_", "-") in _ENGLISH for name in names)
+    found = frozenset(filter(_LANGUAGE_TAG.fullmatch, found))
+    return found if beside_english or len(found) >= MIN_LANGUAGES else frozenset()
+
+
+def is_english(text: str, least: float = MIN_ENGLISH_SHARE) -> bool:
+    """Whether the prose of a document is English, by its share of function words; False where it has no words."""
+    text = text[:_LOOKED_AT].lower()
+    words = text.partition("```")[0].split()
+    # Marks count as words here, so that the share can only be higher without them.
+    if len(words) >= _ENOUGH_WORDS and sum(map(_FUNCTION_WORDS.__contains__, words)) / len(words) >= least:
+        return True
+    words = re.findall(r"[^\W\d_]+", _FENCED.sub(" ", text))
+    return bool(words) and sum(map(_FUNCTION_WORDS.__contains__, words)) / len(words) >= least
+
+
+class SentenceCase:
+    """Writes a title's word as it stands inside a sentence of its document.
+
+    "Slice" becomes "slice"; a word that the document writes with a capital inside its sentences, and never without,
+    keeps it, as do acronyms, code and a few names that anybody capitalises.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._words: frozenset[str] | None = None
+        self._known: dict[str, str] = {}
+
+    def __call__(self, word: str) -> str:
+        if word not in self._known:
+            self._known[word] = self._written(word)
+        return self._known[word]
+
+    def _written(self, word: str) -> str:
+        plain = _AROUND.sub("", word)
+        if plain == "A":
+            return word.lower()
+        if not plain[:1].isupper() or not _TITLE_CASED.fullmatch(plain):
+            return word
+        if plain in _NAMES:
+            return word
+        if self._words is None:
+            self._text = _without_titles(self._text)
+            self._words = frozenset(self._text.split())
+        small = plain.lower()
+        if any(small + stop in self._words for stop in _STOPS):
+            return word.lower()
+        return word if self._is_name(plain) else word.lower()
+
+    def _is_name(self, plain: str) -> bool:
+        """Whether the document has the word with its capital inside a sentence."""
+        at = self._text.find(" " + plain)
+        while at > 0:
+            before = self._text[at - 1]
+            if "a" <= before <= "z" or before == ",":
+                return True
+            at = self._text.find(" " + plain, at + 1)
+        return False
+
+
+def _without_titles(text: str) -> str:
+    """A text without its headings and tables of contents, whose capitals tell nothing."""
+    lines = text.split("\n")
+    below = [*lines[1:], ""]
+    return "\n".join(
+        line
+        for line, after in zip(lines, below, strict=True)
+        if not line.lstrip(" ").startswith(_TITLES) and not after.startswith(_UNDERLINES)
+    )
