@@ -31,6 +31,10 @@ REVIEWING_SOURCES: Final = frozenset({"manual"})
 """Sources whose records a person has made by hand, so that their word on reviews is kept."""
 
 
+NEEDS_REVIEW: Final = "needs_review"
+"""Metadata by which a source asks for a person's decision; nothing a source writes can do without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Curated:
     """What curation made of a batch.
@@ -138,6 +142,8 @@ class Curator:
             (rule.reason, hit) for rule, hit, _ in judged.findings.values() if rule.outcome == "flag" and rule.doubt
         ]
         doubts.append((f"score below {bronze:g} (unverified)", judged.tier == "unverified"))
+        if asked := [i for i, known in enumerate(columns.metadata) if known.get(NEEDS_REVIEW)]:
+            doubts.append(("its source asks a person to decide", np.isin(np.arange(n), asked)))
         if self.review_sources:
             set_to = np.isin(judged.features["source"], sorted(self.review_sources))
             doubts.append(("its source is set to be reviewed", set_to))

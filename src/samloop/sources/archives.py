@@ -1,4 +1,4 @@
-"""The members of a ZIP archive as streams: nothing is written to disk, and nothing unpacks to more than it warrants."""
+"""The members of a ZIP archive as streams: nothing goes to disk, and nothing unpacks to more than it warrants."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class Member:
         data: bytes = self._file.read(size)
         self._budget.left -= len(data)
         if self._budget.left < 0:
-            detail = f"expected an archive to unpack to at most {MOST_RATIO} times its size, got more; unpack it by hand"
+            detail = (
+                f"expected an archive to unpack to at most {MOST_RATIO} times its size, got more; unpack it by hand"
+            )
             raise Unfit("unpacks to too much", f"{detail} if you trust it")
         return data
 
@@ -102,7 +104,9 @@ def _refused(info: zipfile.ZipInfo) -> Unfit | None:
     name = info.filename
     windows = PureWindowsPath(name)
     if PurePosixPath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts:
-        return Unfit("path leads out of the archive", "expected the name of a member to stay below the archive's root")
+        return Unfit(
+            "path leads out of the archive", "expected the name of a member to stay below the archive's root"
+        )
     if info.flag_bits & 1:
         return Unfit("encrypted", "expected an archive without a password; unpack it by hand")
     return None

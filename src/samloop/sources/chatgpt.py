@@ -17,7 +17,7 @@ import orjson
 from samloop.protocols import Record, source
 from samloop.sources import exports
 from samloop.sources.branches import Turn
-from samloop.sources.chats import Conversation, attachment, kind_of_file, known_text, note
+from samloop.sources.chats import Conversation, attachment, dicts, kind_of_file, known_text, note
 from samloop.sources.conversation import WINDOW_CHARACTERS, tool_call
 from samloop.sources.drafts import Unfit, digest_of, kind_of
 from samloop.sources.exchanges import shortened
@@ -31,7 +31,7 @@ BESIDE: Final = {
     r"message_feedback\.json": "ratings without the text they rate",
     r"model_comparisons\.json": "comparisons in a shape of their own",
     r"shared_conversations\.json": "links to conversations and not their text",
-    r"(group_chats|sora|shopping|library_files|export_manifest|conversation_asset_file_names)\.json": "no conversations",
+    r"(group_chats|sora|shopping|library_files|export_manifest)\.json": "no conversations",
 }
 
 
@@ -197,12 +197,9 @@ class _Reader:
     def _parts(self, parts: Any, metadata: Mapping[str, Any]) -> str:
         if not isinstance(parts, list):
             return known_text(parts)
-        files = {
-            str(one.get("id")): one.get("name")
-            for one in metadata.get("attachments") or ()
-            if isinstance(one, dict) and isinstance(one.get("name"), str)
-        }
-        told, named = [], set()
+        files = {str(one.get("id")): known_text(one.get("name")) for one in dicts(metadata.get("attachments"))}
+        told: list[str] = []
+        named: set[str] = set()
         heard = any(isinstance(part, dict) and part.get("content_type") == "audio_transcription" for part in parts)
         for part in parts:
             if isinstance(part, str):

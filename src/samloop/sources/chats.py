@@ -115,7 +115,8 @@ class Teller:
         system, said = messages_of(way.turns)
         exchanges = exchanges_of(said)
         shared = {turn.id for turn in way.turns[: way.shared]}
-        new = [i for i, e in enumerate(exchanges) if e.answer.id not in shared and e.answer.id not in told]
+        known = shared.union(told)
+        new = [index for index, e in enumerate(exchanges) if e.whole and e.answer.id not in known]
         if not new:
             return
         length = sum(exchange.characters for exchange in exchanges)
@@ -264,6 +265,11 @@ def digest(id: str) -> str:
 def note(value: Any) -> str | None:
     """`value` as a short note for metadata, None where it is no text."""
     return value[:LONGEST_NOTE] if isinstance(value, str) and value.strip() else None
+
+
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in `value` where it is a list, else none."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def known_text(value: Any) -> str:

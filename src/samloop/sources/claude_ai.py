@@ -15,7 +15,7 @@ from typing import Any, Final
 from samloop.protocols import Record, source
 from samloop.sources import exports
 from samloop.sources.branches import Turn
-from samloop.sources.chats import Conversation, attachment, kind_of_file, known_text, note
+from samloop.sources.chats import Conversation, attachment, dicts, kind_of_file, known_text, note
 from samloop.sources.conversation import WINDOW_CHARACTERS, tool_call
 from samloop.sources.drafts import Unfit, digest_of, kind_of
 from samloop.sources.exchanges import shortened
@@ -196,20 +196,21 @@ class _Reader:
             if isinstance(one, str):
                 parts.append(one)
             elif isinstance(one, dict):
-                title = note(one.get("title"))
-                text = known_text(one.get("text")) or (f"{title}\n{known_text(one.get('url'))}".strip() if title else "")
-                parts.append(text or attachment(known_text(one.get("type")) or "attachment"))
+                found = "\n".join(text for key in ("title", "url") if (text := known_text(one.get(key))))
+                parts.append(
+                    known_text(one.get("text")) or found or attachment(known_text(one.get("type")) or "file")
+                )
         text = "\n".join(part for part in parts if part.strip()).strip()
         return shortened(text, self.tool_characters) or "(no output)"
 
     def _question(self, message: Mapping[str, Any]) -> str:
         parts = []
-        for one in _dicts(message.get("attachments")):
+        for one in dicts(message.get("attachments")):
             name = known_text(one.get("file_name")) or "pasted text"
             content = shortened(known_text(one.get("extracted_content")).strip(), self.attachment_characters)
             mark = attachment("file", name)
             parts.append(f"{mark}\n{content}" if content and self.attachment_characters else mark)
-        for one in _dicts(message.get("files_v2")) or _dicts(message.get("files")):
+        for one in dicts(message.get("files_v2")) or dicts(message.get("files")):
             name = known_text(one.get("file_name"))
             parts.append(attachment(kind_of_file(name), name))
         for block in _blocks(message):
@@ -228,14 +229,10 @@ def _blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     content = message.get("content")
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    blocks = _dicts(content)
+    blocks = dicts(content)
     if any(block.get("type") != "text" or known_text(block.get("text")).strip() for block in blocks):
         return blocks
     return [{"type": "text", "text": message.get("text")}]
-
-
-def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _document(given: Any) -> str:

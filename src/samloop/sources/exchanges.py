@@ -1,7 +1,7 @@
 """A way through a conversation as exchanges: a question with all that leads to its answer, and windows of them.
 
-What was asked and never answered joins the next question; what was begun and stopped is left out, because every
-assistant turn that stays is trained on.
+What was asked and never answered joins the next question. What the user stopped is left out, because every assistant
+turn that stays is trained on; work with tools that came to no last word stays as history.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Said:
 
     Attributes:
         id, at: of its last turn.
+        final: an answer may end with it.
+        stopped: the user stopped the program after it.
         facts: those of its turns, in order.
     """
 
@@ -33,6 +35,7 @@ class Said:
     at: float
     final: bool
     facts: list[Mapping[str, Any]] = field(default_factory=list)
+    stopped: bool = False
 
     @property
     def message(self) -> Message:
@@ -42,9 +45,10 @@ class Said:
 
 @dataclass(slots=True)
 class Exchange:
-    """A question, the steps on the way, the answer. The answer is whole."""
+    """A question, the steps on the way, the answer; without one where it is not `whole`."""
 
     said: list[Said]
+    whole: bool = True
 
     @property
     def question(self) -> Said:
@@ -74,7 +78,7 @@ def messages_of(turns: Sequence[Turn]) -> tuple[str | None, list[Said]]:
         last = said[-1] if said else None
         if turn.stops:
             if last is not None:
-                last.final = last.final and last.role != "assistant"
+                last.stopped = True
         elif turn.role == "system":
             if not said:
                 system.append(turn.text)
@@ -90,7 +94,7 @@ def messages_of(turns: Sequence[Turn]) -> tuple[str | None, list[Said]]:
 
 
 def exchanges_of(said: Sequence[Said]) -> list[Exchange]:
-    """The exchanges in `said` that came to an answer, without a farewell at the end.
+    """The exchanges in `said`, without those that came to nothing, and without a farewell at the end.
 
     A command to the program ("command" in its facts) that nothing answered is dropped.
     """
@@ -111,6 +115,11 @@ def _next_group(exchanges: list[Exchange], group: list[Said], asked: Said) -> li
         exchanges.append(Exchange(group))
         return [asked]
     before = group[0]
+    if _worked(group):
+        while group[-1].role == "tool":
+            group.pop()
+        exchanges.append(Exchange(group, whole=False))
+        return [asked]
     if any("command" in facts for facts in before.facts):
         return [asked]
     if any("command" in facts for facts in asked.facts):
@@ -120,11 +129,17 @@ def _next_group(exchanges: list[Exchange], group: list[Said], asked: Said) -> li
 
 
 def _answered(group: Sequence[Said]) -> bool:
-    return len(group) > 1 and group[-1].role == "assistant" and group[-1].final
+    last = group[-1] if len(group) > 1 else None
+    return last is not None and last.role == "assistant" and last.final and not last.stopped
+
+
+def _worked(group: Sequence[Said]) -> bool:
+    """Whether tools were used, and the user let them."""
+    return any(said.role == "tool" for said in group) and not any(said.stopped for said in group)
 
 
 def _without_farewell(exchanges: list[Exchange]) -> list[Exchange]:
-    while len(exchanges) > 1 and len(exchanges[-1].said) == 2:
+    while len(exchanges) > 1 and len(exchanges[-1].said) == 2 and exchanges[-2].whole:
         messages = [exchanges[-2].answer.message, *(said.message for said in exchanges[-1].said)]
         if len(without_farewell([messages[1], *messages])) == len(messages) + 1:
             break
@@ -191,7 +206,8 @@ def is_correction(text: str) -> bool:
 def corrections(exchanges: Sequence[Exchange]) -> Iterator[int]:
     """The places of exchanges whose question corrects the answer before it."""
     for index in range(1, len(exchanges)):
-        if is_correction(exchanges[index].question.text):
+        both = exchanges[index - 1].whole and exchanges[index].whole
+        if both and is_correction(exchanges[index].question.text):
             yield index
 
 

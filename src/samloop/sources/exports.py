@@ -185,7 +185,9 @@ class _File:
                 with archives.open_archive(self.path) as archive:
                     names = [info.filename for info, refused in archives.members(archive) if not refused]
             except archives.DAMAGE:
-                raise Unfit("damaged archive", "it begins like a ZIP archive and cannot be read; fetch it again") from None
+                raise Unfit(
+                    "damaged archive", "it begins like a ZIP archive and cannot be read; fetch it again"
+                ) from None
             if not any(name.lower().endswith(JSON_SUFFIXES) for name in names):
                 raise Unfit("not conversations", "the archive holds no JSON file; name the one the service sent")
         else:
