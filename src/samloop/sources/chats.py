@@ -122,9 +122,10 @@ class Teller:
         length = sum(exchange.characters for exchange in exchanges)
         room = self._room(talk, system)
         ends = new if length > room else new[-1:]
+        approvals = _approvals(exchanges)
         for index in ends:
-            facts = self._facts(talk, way) | _approvals(exchanges, index)
-            yield from self._example(talk, window(exchanges[: index + 1], room), system, facts)
+            facts = self._facts(talk, way) | approvals[index]
+            yield from self._example(talk, window(exchanges, index, room), system, facts)
         for index in corrections(exchanges):
             if index in new and exchanges[index - 1].answer.id not in shared:
                 yield from self._correction(talk, exchanges, index, system, self._facts(talk, way))
@@ -141,7 +142,7 @@ class Teller:
         exchanges = exchanges_of(said)
         if not exchanges or exchanges[-1].answer.id != kept.id:
             return
-        turns = window(exchanges, self._room(talk, system) - len(left.text))
+        turns = window(exchanges, len(exchanges) - 1, self._room(talk, system) - len(left.text))
         facts = self._facts(talk) | {"branch": "regenerated"}
         if model := _model(left):
             facts["rejected_model"] = model
@@ -158,7 +159,7 @@ class Teller:
         said = right.question.text[:LONGEST_NOTE]
         facts |= {"needs_review": "correction", "correction": said}
         reason = f"the user corrected the other answer: {said}"
-        turns = window([*exchanges[: index - 1], pair], room)
+        turns = window([*exchanges[: index - 1], pair], index - 1, room)
         source_id = f"{right.question.id}#correction"
         yield from self._example(talk, turns, system, facts, (wrong.answer, source_id, reason))
 
@@ -227,17 +228,19 @@ _COUNTED: Final = frozenset({"edits", "declined", "command"})
 """Facts of turns that are counted over a conversation or steer its reading, and say nothing of one answer."""
 
 
-def _approvals(exchanges: Sequence[Exchange], last: int) -> dict[str, Any]:
-    """Edits that the user let stand and went on from, and those declined, up to the exchange `last`."""
+def _approvals(exchanges: Sequence[Exchange]) -> list[dict[str, Any]]:
+    """Up to each exchange: edits that the user let stand and went on from, and those declined."""
+    told: list[dict[str, Any]] = []
     accepted = declined = 0
-    for index in range(last + 1):
+    for index, exchange in enumerate(exchanges):
         went_on = index + 1 < len(exchanges) and not is_correction(exchanges[index + 1].question.text)
-        for said in exchanges[index].said:
+        for said in exchange.said:
             for facts in said.facts:
                 accepted += facts.get("edits", 0) if went_on else 0
                 declined += facts.get("declined", 0)
-    found = {"accepted_edits": accepted, "declined_edits": declined}
-    return {name: number for name, number in found.items() if number}
+        found = {"accepted_edits": accepted, "declined_edits": declined}
+        told.append({name: number for name, number in found.items() if number})
+    return told
 
 
 def _until_user(turns: Sequence[Turn]) -> list[Turn]:

@@ -224,7 +224,7 @@ class _Reader:
         return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
-def _blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _blocks(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The blocks of a message; older exports have its text alone."""
     content = message.get("content")
     if isinstance(content, str):

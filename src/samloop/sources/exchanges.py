@@ -45,10 +45,14 @@ class Said:
 
 @dataclass(slots=True)
 class Exchange:
-    """A question, the steps on the way, the answer; without one where it is not `whole`."""
+    """A question, the steps on the way, the answer; without one where it is not `whole`. `characters` of all texts."""
 
     said: list[Said]
     whole: bool = True
+    characters: int = 0
+
+    def __post_init__(self) -> None:
+        self.characters = sum(len(said.text) for said in self.said)
 
     @property
     def question(self) -> Said:
@@ -59,11 +63,6 @@ class Exchange:
     def answer(self) -> Said:
         """What the assistant said in the end."""
         return self.said[-1]
-
-    @property
-    def characters(self) -> int:
-        """Of all texts."""
-        return sum(len(said.text) for said in self.said)
 
 
 def messages_of(turns: Sequence[Turn]) -> tuple[str | None, list[Said]]:
@@ -147,19 +146,19 @@ def _without_farewell(exchanges: list[Exchange]) -> list[Exchange]:
     return exchanges
 
 
-def window(exchanges: Sequence[Exchange], most_characters: int) -> list[Said]:
-    """The last of `exchanges` with the latest earlier ones that fit, in order.
+def window(exchanges: Sequence[Exchange], index: int, most_characters: int) -> list[Said]:
+    """The exchange at `index` with the latest earlier ones that fit, in order.
 
     One that is too long alone keeps its question, its answer and the latest steps that fit.
     """
-    last = exchanges[-1]
+    last = exchanges[index]
     used = last.characters
     if used > most_characters:
         return _latest_steps(last, most_characters)
-    first = len(exchanges) - 1
+    first = index
     while first and (used := used + exchanges[first - 1].characters) <= most_characters:
         first -= 1
-    return [said for exchange in exchanges[first:] for said in exchange.said]
+    return [said for exchange in exchanges[first : index + 1] for said in exchange.said]
 
 
 def _latest_steps(exchange: Exchange, most_characters: int) -> list[Said]:
