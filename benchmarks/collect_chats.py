@@ -2,9 +2,9 @@
 
     python benchmarks/collect_chats.py [--large-gb 2] [--folder FOLDER]
 
-Writes exports of its own, about 100 MB each: ChatGPT's conversations.json, plain and zipped, Claude.ai's, and Claude Code
-sessions, with branches and tools in the shares that people have. Each is read in a process of its own, from the
-file to the examples, before the rules. The aims are 30 MB/s, and 2 GB of conversations.json in under 500 MB of memory.
+Writes exports of its own, about 100 MB each: ChatGPT's conversations.json, plain and zipped, Claude.ai's, and Claude
+Code sessions, with branches and tools in the shares that people have. Each is read in a process of its own, from the
+file to the examples, before the rules. The aims are 30 MB/s, and 2 GB of conversations in under 500 MB of memory.
 MB are of the JSON read, unpacked; processor seconds stand beside the wall's.
 """
 

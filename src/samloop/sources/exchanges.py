@@ -45,7 +45,7 @@ class Said:
 
 @dataclass(slots=True)
 class Exchange:
-    """A question, the steps on the way, the answer; without one where it is not `whole`. `characters` of all texts."""
+    """A question, the steps on the way, the answer (none where it is not `whole`); `characters` of all texts."""
 
     said: list[Said]
     whole: bool = True

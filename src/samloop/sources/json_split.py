@@ -18,7 +18,7 @@ MAX_DEPTH: Final = 10_000
 
 # Atomic and possessive throughout, so that no input makes a pattern go back.
 _STRING: Final = rb'"[^"\\\x00]*+(?>(?:\\.|\x00)[^"\\\x00]*+)*+"'
-"""NUL, which no string of JSON holds, is there for speed: a set of three is looked up in a table, one of two is not."""
+"""NUL, which no JSON string holds, is there for speed: a set of three is looked up in a table, one of two is not."""
 _TO_BRACKET = re.compile(rb'(?>[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])", re.DOTALL)
 """Up to and with the next bracket outside a string; no match where the bytes at hand do not reach it."""
 
