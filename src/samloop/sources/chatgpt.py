@@ -128,7 +128,7 @@ class _Reader:
         elif message.get("weight") == 0 or metadata.get("is_visually_hidden_from_conversation"):
             return turn
         elif role == "user":
-            turn.text = self._text(content, metadata)
+            turn.text = self._text(content, metadata).strip()
         elif role == "tool":
             turn.role, turn.text = "tool", self._result(content, metadata)
         elif role == "assistant":
@@ -149,7 +149,7 @@ class _Reader:
             turn.text = _canvas(recipient, text) or tool_call(recipient, _arguments(recipient, text))
             turn.final = turn.text[:1] != "<"
         else:
-            turn.text = _without_citations(self._text(content, metadata))
+            turn.text = _without_citations(self._text(content, metadata)).strip()
         finish = metadata.get("finish_details")
         ended = finish.get("type") if isinstance(finish, dict) else None
         turn.final = turn.final and ended != "interrupted"
@@ -169,7 +169,7 @@ class _Reader:
         return f"<think>\n{text}\n</think>" if text else ""
 
     def _result(self, content: Mapping[str, Any], metadata: Any) -> str:
-        text = _without_citations(self._text(content, metadata)) or "(no output)"
+        text = _without_citations(self._text(content, metadata)).strip() or "(no output)"
         return shortened(text, self.tool_characters)
 
     def _text(self, content: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
