@@ -62,7 +62,9 @@ def inventory(context: Context, places: Sequence[Path], *, on_progress: Tell = l
             taking.say(on_progress, walk)
         if taking.troubles and not walk.counts["files"] + walk.counts["folders"]:
             first = taking.troubles[0]
-            raise SourceError(f"expected a drive, folder or file at {first.path}: {first.problem}; name another place")
+            raise SourceError(
+                f"expected a drive, folder or file at {first.path}: {first.problem}; name another place"
+            )
         groups = copies.copies({f["where"]: f["bytes"] for f in taking.files}, _remembered(looks, taking.stamps))
         for place in places:
             looks.forget_missing(place)

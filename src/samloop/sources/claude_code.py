@@ -161,7 +161,7 @@ def _file(
     except OSError as error:
         yield Reject(where, "cannot be read", str(error.strerror))
         return
-    kinds.update(session.kinds)
+    kinds.update(+session.kinds)
     teller = Teller("claude_code", where, stamp["mtime_ns"] / 1e9, options.window_characters, options.licence)
     told = frozenset(before["ends"].split(",")) if before["ends"] else frozenset()
     ends: list[str] = []

@@ -81,12 +81,16 @@ def messages_of(turns: Sequence[Turn]) -> tuple[str | None, list[Said]]:
         elif turn.role == "system":
             if not said:
                 system.append(turn.text)
-        elif last is not None and last.role == turn.role != "tool":
+        elif last is not None and last.role == turn.role == "user" and _is_command(turn.facts):
+            pass
+        elif last is not None and last.role == turn.role != "tool" and not _is_command(*last.facts):
             last.text = f"{last.text}{joint}{turn.text}"
             last.id, last.at, last.final = turn.id, turn.at or last.at, turn.final
             if turn.facts:
                 last.facts.append(turn.facts)
         else:
+            if last is not None and last.role == turn.role != "tool":
+                said.pop()
             said.append(Said(turn.role, turn.text, turn.id, turn.at, turn.final, [turn.facts] if turn.facts else []))
         joint = turn.joint
     return "\n\n".join(system) or None, said
@@ -119,12 +123,17 @@ def _next_group(exchanges: list[Exchange], group: list[Said], asked: Said) -> li
             group.pop()
         exchanges.append(Exchange(group, whole=False))
         return [asked]
-    if any("command" in facts for facts in before.facts):
+    if _is_command(*before.facts):
         return [asked]
-    if any("command" in facts for facts in asked.facts):
+    if _is_command(*asked.facts):
         return group[:1]
     text = f"{before.text}\n\n{asked.text}"
     return [Said("user", text, asked.id, asked.at, asked.final, before.facts + asked.facts)]
+
+
+def _is_command(*facts: Mapping[str, Any]) -> bool:
+    """Whether a message is a command to the program, which only what the assistant says to it makes a question."""
+    return any("command" in one for one in facts)
 
 
 def _answered(group: Sequence[Said]) -> bool:

@@ -69,7 +69,9 @@ class Session:
         name: the file's name without its ending, which is the session's id where no line tells it.
         thinking: keep what the model thought.
         tool_characters: longer results of tools lose their middle.
-        kinds: lines that are no messages, by kind, without the first `told` lines.
+        told: lines whose defects were named before.
+        kinds: lines that are no messages, by kind.
+        unknown: contents of messages that nobody knows, by kind.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Session:
     _calls: dict[str, tuple[str, Turn]] = field(default_factory=dict)
     _answers: set[str] = field(default_factory=set)  # ids of the model's messages that have begun
     _asked: Turn | None = None
+    _fresh: bool = True  # the line at hand was not told of before
 
     def add(self, line: Any, number: int) -> None:
         """Take in one line, parsed.
@@ -96,17 +99,19 @@ class Session:
         """
         if not isinstance(line, dict):
             raise Unfit("not an object", f"expected a line of a session to be a JSON object, got {kind_of(line)}")
-        kind, id = line.get("type"), line.get("uuid")
+        kind, id, self._fresh = line.get("type"), line.get("uuid"), number > self.told
         if not isinstance(id, str) or id in self._place:
             id = f"{self.name}:{number}"
         if kind in ("user", "assistant"):
             self._message(line, id, kind)
             return
         self._learn_title(line, kind)
-        if number > self.told:
-            self.kinds[kind if isinstance(kind, str) else "none"] += 1
+        self.kinds[kind if isinstance(kind, str) else "none"] += self._fresh
         if isinstance(line.get("uuid"), str):  # others may name it as what they follow
             self._put(line, [Turn(id, None, "user")])
+
+    def _count_unknown(self, kind: str) -> None:
+        self.unknown[kind] += self._fresh
 
     def conversations(self) -> Iterator[Conversation]:
         """The conversations of the session, the main one first."""
@@ -118,8 +123,9 @@ class Session:
             said = [turn for turn in part.turns if turn.text]
             if said:
                 current = part.turns[-1].id
+                unknown = +self.unknown
                 yield Conversation(
-                    self.id or self.name, part.turns, current, said[0].at, 0.0, facts, part.context, self.unknown
+                    self.id or self.name, part.turns, current, said[0].at, 0.0, facts, part.context, unknown
                 )
                 self.unknown = Counter()
 
@@ -173,7 +179,7 @@ class Session:
             if isinstance(block, str):
                 texts.append(block)
             elif not isinstance(block, dict):
-                self.unknown[kind_of(block).rpartition(" ")[2]] += 1
+                self._count_unknown(kind_of(block).rpartition(" ")[2])
             elif block.get("type") == "text":
                 texts.append(known_text(block.get("text")))
             elif block.get("type") == "tool_result":
@@ -181,7 +187,7 @@ class Session:
             elif block.get("type") in ("image", "document"):
                 texts.append(attachment("image" if block["type"] == "image" else "file", block.get("title")))
             else:
-                self.unknown[str(block.get("type"))] += 1
+                self._count_unknown(str(block.get("type")))
         text = "\n".join(texts)
         if _STOPPED.fullmatch(text):
             turns.append(Turn(id, None, "user", text.strip(), at, stops=True))
@@ -224,7 +230,7 @@ class Session:
                 turn.final = False
                 self._calls[str(block.get("id"))] = (name, turn)
             elif kind != "redacted_thinking":
-                self.unknown[str(kind)] += 1
+                self._count_unknown(str(kind))
         turn.text = "\n\n".join(text for text in said if text)
         return turn
 
