@@ -56,6 +56,27 @@ def test_tools_and_results_are_steps_to_the_answer(tmp_path: Path) -> None:
     assert example.created_at == 1759392000.0
 
 
+def test_words_before_a_call_on_a_line_of_its_own_are_no_answer(tmp_path: Path) -> None:
+    words = line("assistant", "a1", "u1", text("I look."))
+    words["message"]["stop_reason"] = "tool_use"
+    assert found(tmp_path, ASKED, words).reasons == ["no answer"]
+
+
+def test_a_sub_agents_report_loses_what_only_the_program_reads(tmp_path: Path) -> None:
+    report = [
+        {"type": "text", "text": "In the cellar."},
+        {"type": "text", "text": "agentId: e1 (use SendMessage to continue)\n<usage>total: 3\nms: 4</usage>"},
+    ]
+    got = found(
+        tmp_path,
+        ASKED,
+        line("assistant", "a1", "u1", call("t1", "Agent", prompt="Find it.")),
+        line("user", "u2", "a1", result("t1", report)),
+        line("assistant", "a2", "u2", text(ANSWER)),
+    )
+    assert got.only.input_text == "<tool_response>\nIn the cellar.\n</tool_response>"
+
+
 def test_thinking_is_kept_on_request_alone(tmp_path: Path) -> None:
     thought = line("assistant", "a1", "u1", [{"type": "thinking", "thinking": "Look."}])
     answered = line("assistant", "a2", "a1", text(ANSWER))
