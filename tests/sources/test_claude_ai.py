@@ -158,12 +158,20 @@ def test_attachments_bring_their_text_and_files_their_names(tmp_path: Path) -> N
             {"file_name": "a.log", "extracted_content": "x" * 9_000},
             {"file_name": "", "extracted_content": ""},
         ],
-        files=[{"file_name": "b.PNG"}, {"file_name": "c.pdf"}, {"file_name": "d.m4a"}, "odd"],
+        files=[
+            {"file_name": "b.PNG"},
+            {"file_name": "c.pdf"},
+            {"file_name": "d.m4a"},
+            {"file_name": "image", "file_kind": "image"},
+            "odd",
+        ],
     )
     answer = message("a1", "h1", ANSWER)
     told = found(tmp_path, asked, answer).only.input_text
     assert told.startswith("[file: a.log]\n" + "x" * 5_333 + "\n[… 1000 characters …]\n")
-    assert told.endswith("[file: pasted text]\n\n[image: b.PNG]\n\n[file: c.pdf]\n\n[voice: d.m4a]\n\nWhat is this?")
+    assert told.endswith(
+        "[file: pasted text]\n\n[image: b.PNG]\n\n[file: c.pdf]\n\n[voice: d.m4a]\n\n[image]\n\nWhat is this?"
+    )
     assert "xxx" not in found(tmp_path, asked, answer, attachment_characters=0).only.input_text
 
 

@@ -5,6 +5,7 @@ A conversation that was told before tells only what came since: the answers belo
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -177,6 +178,8 @@ class Teller:
         except Unfit as unfit:
             yield self.reject(talk, unfit.reason, unfit.detail, answer.id)
             return
+        if shown := _attachments(turns):
+            facts["attachments"] = shown
         for known in answer.facts:
             facts |= {key: value for key, value in known.items() if key not in _COUNTED}
         yield self._finished(talk, draft, answer, facts, rejected)
@@ -241,6 +244,17 @@ def _approvals(exchanges: Sequence[Exchange]) -> list[dict[str, Any]]:
         found = {"accepted_edits": accepted, "declined_edits": declined}
         told.append({name: number for name, number in found.items() if number})
     return told
+
+
+_SHOWN = re.compile(r"^\[(?:image|voice|video|screenshot)(?:: [^\]\n]*)?\]$", re.MULTILINE)
+
+
+def _attachments(turns: Sequence[Said]) -> int:
+    """Marks of what nobody can read in the last question and in what tools showed for it."""
+    start = max((i for i, said in enumerate(turns) if said.role == "user"), default=0)
+    return sum(
+        len(_SHOWN.findall(said.text)) for said in turns[start:] if said.role != "assistant" and "[" in said.text
+    )
 
 
 def _until_user(turns: Sequence[Turn]) -> list[Turn]:

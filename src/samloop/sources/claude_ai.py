@@ -212,7 +212,8 @@ class _Reader:
             parts.append(f"{mark}\n{content}" if content and self.attachment_characters else mark)
         for one in dicts(message.get("files_v2")) or dicts(message.get("files")):
             name = known_text(one.get("file_name"))
-            parts.append(attachment(kind_of_file(name), name))
+            what = "image" if one.get("file_kind") == "image" else kind_of_file(name)
+            parts.append(attachment(what, name if name != what else None))
         for block in _blocks(message):
             kind = block.get("type")
             if kind in ("text", "voice_note"):
