@@ -198,8 +198,8 @@ def test_unknown_kinds_are_counted(tmp_path: Path) -> None:
     )
     assert got.talks == [[ASK, ANSWER]]
     assert sorted(reject.detail for reject in got.rejects) == [
-        "1 of kind 'None'",
         "1 of kind 'hologram'",
+        "1 of kind 'none'",
         "1 of kind 'sender_referee'",
         "1 of kind 'smell'",
     ]

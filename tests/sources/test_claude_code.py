@@ -285,7 +285,7 @@ def test_lines_nobody_knows_are_counted_and_broken_ones_named(tmp_path: Path) ->
         ("lines that are no messages", None, "1 of kind 'file-history-snapshot'"),
         ("missing field", 7, "expected 'content' to be text or a list of blocks, got nothing"),
         ("not an object", 6, "expected a line of a session to be a JSON object, got a number"),
-        ("unknown kind of content", None, "1 of kind 'None'"),
+        ("unknown kind of content", None, "1 of kind 'none'"),
         ("unknown kind of content", None, "1 of kind 'smell'"),
         ("unknown kind of line", None, "1 of kind 'none'"),
         ("unknown kind of line", None, "2 of kind 'dream'"),
@@ -336,6 +336,15 @@ def test_a_rewound_prompt_is_a_branch(tmp_path: Path) -> None:
     )
     assert [texts(e)[-2] for e in got.examples] == ["How long does it run dry?", "How long?"]
     assert got.examples[1].metadata["branch"] == "edited"
+
+
+def test_two_answers_to_one_question_are_an_accident_here(tmp_path: Path) -> None:
+    got = found(
+        tmp_path, ASKED, line("assistant", "a0", "u1", text(OTHER)), line("assistant", "a1", "u1", text(ANSWER))
+    )
+    assert got.talks == [[ASK, ANSWER]]
+    assert not got.pairs
+    assert not got.rejects
 
 
 def test_a_long_exchange_keeps_its_question_and_its_latest_steps(tmp_path: Path) -> None:

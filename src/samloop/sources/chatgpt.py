@@ -17,7 +17,7 @@ import orjson
 from samloop.protocols import Record, source
 from samloop.sources import exports
 from samloop.sources.branches import Turn
-from samloop.sources.chats import Conversation, attachment, dicts, kind_of_file, known_text, note
+from samloop.sources.chats import Conversation, attachment, dicts, kind_in, kind_of_file, known_text, note
 from samloop.sources.conversation import WINDOW_CHARACTERS, tool_call
 from samloop.sources.drafts import Unfit, digest_of, kind_of
 from samloop.sources.exchanges import shortened
@@ -139,7 +139,7 @@ class _Reader:
         return turn
 
     def _answer(self, turn: Turn, message: Mapping[str, Any], content: Mapping[str, Any], metadata: Any) -> None:
-        recipient, kind = message.get("recipient"), content.get("content_type")
+        recipient, kind = message.get("recipient"), kind_in(content.get("content_type"))
         if kind == "thoughts" or message.get("channel") == "analysis":
             turn.text = self._thoughts(content, metadata)
             turn.final = False
@@ -151,7 +151,7 @@ class _Reader:
         else:
             turn.text = _without_citations(self._text(content, metadata)).strip()
         finish = metadata.get("finish_details")
-        ended = finish.get("type") if isinstance(finish, dict) else None
+        ended = known_text(finish.get("type")) if isinstance(finish, dict) else ""
         turn.final = turn.final and ended != "interrupted"
         turn.joint = "" if ended in _CUT else "\n\n"
         if model := note(metadata.get("model_slug")):
@@ -174,7 +174,7 @@ class _Reader:
 
     def _text(self, content: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         """What a message says, whatever type of content it has; marks stand for what is no text."""
-        kind = content.get("content_type")
+        kind = kind_in(content.get("content_type"))
         if kind in ("text", "multimodal_text"):
             return self._parts(content.get("parts"), metadata)
         if kind in ("code", "execution_output"):
@@ -191,7 +191,7 @@ class _Reader:
         if kind in ("computer_output", "computer_initialize_state"):
             return attachment("screenshot")
         if kind not in _HIDDEN_TEXT:
-            self.unknown[str(kind)] += 1
+            self.unknown[kind] += 1
         return ""
 
     def _parts(self, parts: Any, metadata: Mapping[str, Any]) -> str:
@@ -212,7 +212,7 @@ class _Reader:
         return "\n".join(text for text in (*marks, *told) if text.strip())
 
     def _part(self, part: Mapping[str, Any], files: Mapping[str, Any], named: set[str], heard: bool) -> str:
-        kind = part.get("content_type")
+        kind = kind_in(part.get("content_type"))
         if kind == "image_asset_pointer":
             id = known_text(part.get("asset_pointer")).rpartition("/")[2]
             named.add(id)
@@ -223,9 +223,9 @@ class _Reader:
             return "" if heard else attachment("voice")
         if kind == "video_container_asset_pointer":
             return attachment("video")
-        if isinstance(text := part.get("text"), str) and (kind is None or kind == "text"):
+        if isinstance(text := part.get("text"), str) and kind in ("none", "text"):
             return text
-        self.unknown[str(kind)] += 1
+        self.unknown[kind] += 1
         return ""
 
 

@@ -6,6 +6,7 @@ A conversation that was told before tells only what came since: the answers belo
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ LONGEST_NOTE: Final = 500
 """Characters of a title, a question or a correction that is kept in metadata."""
 
 TOLERANCE_SECONDS: Final = 86_400.0
-"""A clock may be a day ahead of the one that wrote the file; what is later gets the file's own time."""
+"""A clock may be a day ahead of ours; what is later gets the time of its file."""
 
 MOST_UNKNOWN: Final = 20
 """Unknown kinds of one conversation that are named; more are counted together."""
@@ -62,16 +63,19 @@ class Teller:
     Attributes:
         source: the name of the source.
         location: the file, as messages name it.
-        latest: Unix seconds; a later time is a wrong clock's.
+        written_at: Unix seconds, when the file was written.
         window_characters: longer conversations are told exchange by exchange.
         licence: SPDX id of all examples.
+        regenerates: users of the program can have an answer made again; else two answers to one question are an
+            accident, and say nothing of their worth.
     """
 
     source: str
     location: str
-    latest: float
+    written_at: float
     window_characters: int = WINDOW_CHARACTERS
     licence: str | None = None
+    regenerates: bool = True
 
     def tell(self, talk: Conversation, before: Collection[str] = ()) -> Generator[Example | Reject, None, list[str]]:
         """The examples of `talk`, and what is turned away of it.
@@ -132,6 +136,8 @@ class Teller:
                 yield from self._correction(talk, exchanges, index, system, self._facts(talk, way))
 
     def _choice(self, talk: Conversation, choice: Choice, told: Collection[str]) -> Iterator[Example | Reject]:
+        if not self.regenerates:
+            return
         kept, left = _plain_answer(choice.kept), _plain_answer(choice.left)
         if choice.left[-1].id in told and choice.kept[0].id in told:
             return
@@ -192,9 +198,9 @@ class Teller:
         facts: dict[str, Any],
         rejected: tuple[Said, str, str] | None,
     ) -> Example:
-        at = answer.at or talk.created_at
-        if at > self.latest + TOLERANCE_SECONDS:
-            at, facts["clock"] = self.latest, "ahead"
+        at, now = answer.at or talk.created_at, time.time()
+        if at > now + TOLERANCE_SECONDS:
+            at, facts["clock"] = min(self.written_at, now), "ahead"
         left, source_id, reason = rejected or (None, answer.id, None)
         return Example(
             source=self.source,
@@ -292,6 +298,11 @@ def dicts(value: Any) -> list[dict[str, Any]]:
 def known_text(value: Any) -> str:
     """`value` where it is text, else ""."""
     return value if isinstance(value, str) else ""
+
+
+def kind_in(value: Any) -> str:
+    """The name of a kind of message or content, "none" where `value` is no name."""
+    return value if isinstance(value, str) and value else "none"
 
 
 def attachment(kind: str, name: Any = None) -> str:

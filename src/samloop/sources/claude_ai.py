@@ -15,7 +15,7 @@ from typing import Any, Final
 from samloop.protocols import Record, source
 from samloop.sources import exports
 from samloop.sources.branches import Turn
-from samloop.sources.chats import Conversation, attachment, dicts, kind_of_file, known_text, note
+from samloop.sources.chats import Conversation, attachment, dicts, kind_in, kind_of_file, known_text, note
 from samloop.sources.conversation import WINDOW_CHARACTERS, tool_call
 from samloop.sources.drafts import Unfit, digest_of, kind_of
 from samloop.sources.exchanges import shortened
@@ -136,8 +136,8 @@ class _Reader:
         for number, (chain, parent) in enumerate(zip(chains, parents, strict=True)):
             if linear:
                 parent = uuids[number - 1] if number else None
-            elif isinstance(parent, str) and parent.startswith("00000000-"):
-                parent = None  # the service's sign for the beginning
+            elif not isinstance(parent, str) or parent.startswith("00000000-"):
+                parent = None  # zeros are the service's sign for the beginning
             chain[0].parent = self._ends.get(parent, parent) if parent in known else parent
             turns += chain
         return turns
@@ -161,14 +161,14 @@ class _Reader:
                 chain.append(Turn(id, last.id if last else None, role_, text, at, final, facts=facts))
         if not chain:
             return [Turn(uuid, None, "assistant", "", at)]
-        chain[-1].final = chain[-1].final and message.get("stop_reason") not in _STOPPED
+        chain[-1].final = chain[-1].final and known_text(message.get("stop_reason")) not in _STOPPED
         return chain
 
     def _steps(self, message: Mapping[str, Any]) -> Iterator[tuple[Any, str, bool]]:
         """What the assistant said and did, in order: role, text, whether it can end there."""
         called = False
         for block in _blocks(message):
-            kind = block.get("type")
+            kind = kind_in(block.get("type"))
             if kind == "text":
                 if text := _plain(known_text(block.get("text"))):
                     called = False
@@ -181,13 +181,13 @@ class _Reader:
                 document = _document(given) if name == "artifacts" else ""
                 called = not document
                 yield "assistant", document or tool_call(name, given if isinstance(given, dict) else {}), not called
-            elif isinstance(kind, str) and kind.endswith("tool_result"):
+            elif kind.endswith("tool_result"):
                 if called:  # what answers an artifact is "OK"
                     yield "tool", self._result(block), True
             elif kind in ("image", "document", "file"):
                 yield "assistant", attachment(kind, block.get("file_name")), True
             elif kind not in _SILENT:
-                self.unknown[str(kind)] += 1
+                self.unknown[kind] += 1
 
     def _result(self, block: Mapping[str, Any]) -> str:
         content = block.get("content")
@@ -215,13 +215,13 @@ class _Reader:
             what = "image" if one.get("file_kind") == "image" else kind_of_file(name)
             parts.append(attachment(what, name if name != what else None))
         for block in _blocks(message):
-            kind = block.get("type")
+            kind = kind_in(block.get("type"))
             if kind in ("text", "voice_note"):
                 parts.append(known_text(block.get("text")))
             elif kind in ("image", "document", "file"):
                 parts.append(attachment(kind, block.get("file_name")))
-            elif kind not in _SILENT and not (isinstance(kind, str) and kind.startswith(("tool_", "thinking"))):
-                self.unknown[str(kind)] += 1
+            elif kind not in _SILENT and not kind.startswith(("tool_", "thinking")):
+                self.unknown[kind] += 1
         return "\n\n".join(part.strip() for part in parts if part.strip())
 
 

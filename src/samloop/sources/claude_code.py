@@ -162,7 +162,8 @@ def _file(
         yield Reject(where, "cannot be read", str(error.strerror))
         return
     kinds.update(+session.kinds)
-    teller = Teller("claude_code", where, stamp["mtime_ns"] / 1e9, options.window_characters, options.licence)
+    written_at = stamp["mtime_ns"] / 1e9
+    teller = Teller("claude_code", where, written_at, options.window_characters, options.licence, regenerates=False)
     told = frozenset(before["ends"].split(",")) if before["ends"] else frozenset()
     ends: list[str] = []
     for talk in session.conversations():

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from samloop.sources.branches import Turn
-from samloop.sources.chats import Conversation, attachment, known_text, note
+from samloop.sources.chats import Conversation, attachment, kind_in, known_text, note
 from samloop.sources.conversation import tool_call
 from samloop.sources.drafts import Unfit, kind_of
 from samloop.sources.exchanges import shortened
@@ -110,7 +110,7 @@ class Session:
             self._message(line, id, kind)
             return
         self._learn_title(line, kind)
-        self.kinds[kind if isinstance(kind, str) else "none"] += self._fresh
+        self.kinds[kind_in(kind)] += self._fresh
         if isinstance(line.get("uuid"), str):  # others may name it as what they follow
             self._put(line, [Turn(id, None, "user")])
 
@@ -134,7 +134,7 @@ class Session:
                 self.unknown = Counter()
 
     def _learn_title(self, line: Mapping[str, Any], kind: Any) -> None:
-        if kind == "summary" and line.get("leafUuid") in self._place:
+        if kind == "summary" and known_text(line.get("leafUuid")) in self._place:
             self.title = note(line.get("summary"))
         elif kind in ("custom-title", "ai-title"):
             self.title = note(line.get("customTitle")) or self.title or note(line.get("aiTitle"))
@@ -191,7 +191,7 @@ class Session:
             elif block.get("type") in ("image", "document"):
                 texts.append(attachment("image" if block["type"] == "image" else "file", block.get("title")))
             else:
-                self._count_unknown(str(block.get("type")))
+                self._count_unknown(kind_in(block.get("type")))
         text = "\n".join(texts)
         if _STOPPED.fullmatch(text):
             turns.append(Turn(id, None, "user", text.strip(), at, stops=True))
@@ -234,7 +234,7 @@ class Session:
                 turn.final = False
                 self._calls[str(block.get("id"))] = (name, turn)
             elif kind != "redacted_thinking":
-                self._count_unknown(str(kind))
+                self._count_unknown(kind_in(kind))
         turn.text = "\n\n".join(text for text in said if text)
         turn.final = turn.final and message.get("stop_reason") != "tool_use"  # the call has a line of its own
         return turn
