@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import Run
+from samloop.loop import inventory
 from samloop.loop.inventory_page import size_text
 from samloop.store.looks import PUTS_AT_ONCE, Looks
 
@@ -135,6 +136,31 @@ def test_what_was_found_is_kept_while_it_is_found_and_made_anew_when_damaged(tmp
     with Looks(path, "a") as again:
         assert again.get(tmp_path / "0.jsonl", 1, 2) is None
         again.put(tmp_path / "0.jsonl", 1, 2, {"format": "pair"})
+
+
+def test_a_drive_that_is_not_plugged_in_is_not_forgotten(run: Run, drive: Path) -> None:
+    run("inventory", drive)
+    drive.rename(drive.with_name("unplugged"))
+    assert run("inventory", drive).code == 1
+    drive.with_name("unplugged").rename(drive)
+    assert run("--json", "inventory", drive).data["totals"]["remembered"] == 11
+
+
+def test_a_file_that_grows_while_it_is_read_is_looked_at_again(
+    run: Run, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_before = inventory.look_at
+
+    def and_then_it_grows(found: Any, variables: Any) -> Any:
+        look = read_before(found, variables)
+        if found.path.name == "data.jsonl":
+            write(found.path, range(40, 41))
+        return look
+
+    monkeypatch.setattr(inventory, "look_at", and_then_it_grows)
+    assert by_name(run("--json", "inventory", drive).data)["data.jsonl"]["problem"] == "changes while it is read"
+    monkeypatch.undo()
+    assert by_name(run("--json", "inventory", drive).data)["data.jsonl"]["records"] == 21
 
 
 class Cells(HTMLParser):

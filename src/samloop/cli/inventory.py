@@ -117,7 +117,10 @@ def _state(file: Mapping[str, Any]) -> str:
 
     if file["problem"]:
         return shorten(file["problem"], 40)
-    return f"{share_text(file)} in store" if file["state"] == "partly in store" else str(file["state"])
+    if file["state"] in ("in store", "partly in store"):
+        share = share_text(file)
+        return "in store" if share == "100%" else f"{share} in store"
+    return str(file["state"])
 
 
 def _show_groups(out: Output, data: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import xxhash
 
 from samloop import __version__, plugins
 from samloop.curate.identity import Identifier
-from samloop.errors import SamloopError, SourceError
+from samloop.errors import SourceError
 from samloop.example import to_json
 from samloop.files import readable
 from samloop.loop.context import Context
@@ -66,7 +66,7 @@ def inventory(context: Context, places: Sequence[Path], *, on_progress: Tell = l
                 f"expected a drive, folder or file at {first.path}: {first.problem}; name another place"
             )
         groups = copies.copies({f["where"]: f["bytes"] for f in taking.files}, _remembered(looks, taking.stamps))
-        for place in places:
+        for place in filter(Path.is_dir, places):  # one that is not plugged in is not forgotten
             looks.forget_missing(place)
     taking.compare()
     duplicates = _mark_copies(groups, {file["where"]: file for file in taking.files}, taking.stamps)
@@ -152,6 +152,7 @@ class _Taking:
             return known if known["format"] else None
         try:
             look = look_at(found, self._variables)
+            changed = found.path.stat().st_mtime_ns != found.mtime_ns
         except NothingHere:
             looks.put(found.path, found.size, found.mtime_ns, {"format": ""})
             return None
@@ -163,10 +164,10 @@ class _Taking:
             look = self._with_sample(look, found.path)
         plain = {name: getattr(look, name) for name in Look.__slots__ if name != "examples"}
         plain["ids"] = self._identifier.ids(look.examples) if look.examples else []
-        if found.path.stat().st_mtime_ns == found.mtime_ns:
-            looks.put(found.path, found.size, found.mtime_ns, plain)
-        else:
+        if changed:
             plain["problem"] = plain["problem"] or "changes while it is read"
+        else:
+            looks.put(found.path, found.size, found.mtime_ns, plain)
         return plain
 
     def _with_sample(self, look: Look, path: Path) -> Look:
@@ -175,9 +176,12 @@ class _Taking:
             return look
         try:
             found = tuple(islice(sample_of(plugins.load("sources", look.kind), str(path)), SAMPLED))
-        except SamloopError:
+        except Exception:  # a plug-in may raise anything, and the file is told all the same
             return look
-        return replace(look, examples=found)
+        problem = look.problem or (None if found else "no example in it")
+        return replace(
+            look, examples=found, problem=problem, sampled=0 if len(found) == SAMPLED else look.records or 0
+        )
 
     def _add(self, found: Found, look: Mapping[str, Any]) -> None:
         mtime = found.mtime_ns / 1e9
@@ -199,7 +203,7 @@ class _Taking:
             "problem": look["problem"] or problem,
         }
         if found.path == self.context.home.database:
-            file["share_in_store"] = 1.0
+            file |= {"share_in_store": 1.0, "sampled": look["records"]}
         self.files.append(file)
         self.stamps[found.path] = found
         if look["ids"]:

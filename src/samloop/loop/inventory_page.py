@@ -85,7 +85,7 @@ def _tables(data: Mapping[str, Any]) -> Iterable[str]:
                 file["date"] or "",
                 file["licence"] or "",
                 share_text(file),
-                f"copy of {file['copy_of']}" if file["copy_of"] else file["problem"] or file["state"],
+                file["problem"] or (f"copy of {file['copy_of']}" if file["copy_of"] else file["state"]),
             )
             for file in data["files"]
         ],
@@ -116,8 +116,7 @@ def share_text(file: Mapping[str, Any]) -> str:
     share = file["share_in_store"]
     if share is None:
         return ""
-    sampled = file["records"] is None or 0 < file["sampled"] < file["records"]
-    return f"{'≈ ' if sampled else ''}{share:.0%}"
+    return f"{'≈ ' if file['sampled'] != file['records'] else ''}{share:.0%}"
 
 
 def _number(value: int | None) -> str:
@@ -151,7 +150,7 @@ def picture(by_format: Sequence[Mapping[str, Any]]) -> bytes:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     rows = _largest(by_format)
-    figure = Figure(figsize=(9.0, 1.5 + 0.42 * len(rows)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(9.0, 1.7 + 0.42 * len(rows)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     heights = range(len(rows))
@@ -174,7 +173,7 @@ def picture(by_format: Sequence[Mapping[str, Any]]) -> bytes:
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(STATES), borderpad=0)
+    figure.legend(frameon=False, loc="outside lower center", ncols=len(STATES))
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "samloop"})
     return buffer.getvalue()

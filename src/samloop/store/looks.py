@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,9 @@ import xxhash
 from samloop.errors import StoreError
 
 PUTS_AT_ONCE: Final = 500
-"""Files per transaction: what a killed inventory looks at again, at most."""
+SECONDS_AT_ONCE: Final = 1.0
+"""A transaction ends after so many files or so long: a killed inventory looks at little again, and another one beside
+it need not wait."""
 
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS looks (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
@@ -39,7 +42,7 @@ class Looks:
 
     def __init__(self, path: Path, settings: str) -> None:
         self.path, self.settings = path, settings
-        self._puts = 0
+        self._puts, self._committed = 0, time.monotonic()
         self._seen: set[int] = set()
         try:
             self._database = self._opened()
@@ -78,8 +81,9 @@ class Looks:
         row = (os.fsencode(path), size, mtime_ns, self.settings, orjson.dumps(look))
         self._do(lambda: self._database.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?, ?)", row))
         self._puts += 1
-        if self._puts % PUTS_AT_ONCE == 0:
+        if self._puts % PUTS_AT_ONCE == 0 or time.monotonic() - self._committed > SECONDS_AT_ONCE:
             self._do(self._database.commit)
+            self._committed = time.monotonic()
 
     def forget_missing(self, place: Path) -> None:
         """Forget the files below `place` that were not asked for: they are gone."""
