@@ -476,4 +476,5 @@ def test_a_real_export_reads_as_one_conversation() -> None:
     roles = [turn["role"] for turn in example.conversation_history]
     assert (roles.count("user"), roles.count("tool")) == (8, 10)
     assert example.output_text.startswith("Here's the updated graph with the mean split frequency in green")
-    assert example.metadata == {"title": "Average Distance in U(0,1)", "model": "gpt-4-code-interpreter"}
+    title = "Average Distance in U(0,1)"
+    assert example.metadata == {"title": title, "model": "gpt-4-code-interpreter", "attachments": 1}

@@ -365,6 +365,16 @@ def test_titles_come_from_the_session(tmp_path: Path) -> None:
     title = {"type": "summary", "summary": "Priming", "leafUuid": "a1"}
     other = {"type": "summary", "summary": "Of another session", "leafUuid": "zz"}
     assert found(tmp_path, other, ASKED, ANSWERED, title).only.metadata["title"] == "Priming"
+    assert found(tmp_path, title, other, ASKED, ANSWERED).only.metadata["title"] == "Priming"
+    own = {"type": "custom-title", "customTitle": "My pump"}
+    assert found(tmp_path, title, ASKED, ANSWERED, own).only.metadata["title"] == "My pump"
+    assert "title" not in found(tmp_path, other, ASKED, ANSWERED).only.metadata
+
+
+def test_lines_written_twice_count_once(tmp_path: Path) -> None:
+    """A session that is taken up again may begin with a copy of its own lines."""
+    more = [line("user", "u2", "a1", "Why?"), line("assistant", "a2", "u2", text("Air."))]
+    assert found(tmp_path, ASKED, ANSWERED, ASKED, ANSWERED, *more).talks == [[ASK, ANSWER, "Why?", "Air."]]
 
 
 def test_a_folder_of_projects_is_read_file_by_file(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ class Session:
     _turns: dict[str, Turn] = field(default_factory=dict)
     _calls: dict[str, tuple[str, Turn]] = field(default_factory=dict)
     _answers: set[str] = field(default_factory=set)  # ids of the model's messages that have begun
+    _summaries: dict[str, str | None] = field(default_factory=dict)
     _asked: Turn | None = None
     _fresh: bool = True  # the line at hand was not told of before
 
@@ -104,8 +105,10 @@ class Session:
         if not isinstance(line, dict):
             raise Unfit("not an object", f"expected a line of a session to be a JSON object, got {kind_of(line)}")
         kind, id, self._fresh = line.get("type"), line.get("uuid"), number > self.told
-        if not isinstance(id, str) or id in self._place:
+        if not isinstance(id, str):
             id = f"{self.name}:{number}"
+        elif id in self._place:
+            return  # written twice, as happens when a session is taken up again
         if kind in ("user", "assistant"):
             self._message(line, id, kind)
             return
@@ -119,7 +122,9 @@ class Session:
 
     def conversations(self) -> Iterator[Conversation]:
         """The conversations of the session, the main one first."""
-        told = {"title": self.title, "project": self.project}
+        # A file may begin with the summaries of other sessions: those end with lines that are not here.
+        own = [title for leaf, title in self._summaries.items() if leaf in self._place]
+        told = {"title": self.title or next(reversed(own), None), "project": self.project}
         for part in self._parts:
             facts: dict[str, Any] = {key: value for key, value in told.items() if value}
             if part.agent is not None:
@@ -134,8 +139,8 @@ class Session:
                 self.unknown = Counter()
 
     def _learn_title(self, line: Mapping[str, Any], kind: Any) -> None:
-        if kind == "summary" and known_text(line.get("leafUuid")) in self._place:
-            self.title = note(line.get("summary"))
+        if kind == "summary":
+            self._summaries[known_text(line.get("leafUuid"))] = note(line.get("summary"))
         elif kind in ("custom-title", "ai-title"):
             self.title = note(line.get("customTitle")) or self.title or note(line.get("aiTitle"))
 
@@ -171,7 +176,6 @@ class Session:
         texts = [known_text(block.get("text")) for block in content if isinstance(block, dict)]
         summary = _FRAME.sub("", _INSERTED.sub("", "\n".join(texts)))
         part = _Part(context=shortened(summary.strip(), SUMMARY_CHARACTERS) or None)
-        # The sub-agents' parts stay behind the main ones: the tip of the main conversation is the last of these.
         self._parts.append(part)
         self._record(part, id, [Turn(id, None, "user")])
 
