@@ -169,10 +169,13 @@ def test_what_is_hidden_or_weighs_nothing_is_left_out(tmp_path: Path) -> None:
         node("q", "h", "user", ASK),
         node("s", "q", "system", "Original custom instructions no longer available"),
         node("v", "s", "assistant", "unseen", is_visually_hidden_from_conversation=True),
-        node("a", "v", "assistant", ANSWER),
+        node("m", "v", "assistant", "User keeps pumps.", recipient="bio"),
+        node("n", "m", "tool", "Model set context updated."),
+        node("a", "n", "assistant", ANSWER),
         node("t", "a", "assistant", "being written"),
     )
     talk["mapping"]["t"]["message"]["status"] = "in_progress"
+    talk["mapping"]["n"]["message"]["author"]["name"] = "bio"
     assert found(tmp_path, talk).talks == [[ASK, ANSWER]]
 
 

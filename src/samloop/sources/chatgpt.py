@@ -79,6 +79,9 @@ def read(
 _HIDDEN_TEXT: Final = frozenset({"model_editable_context", "reasoning_recap"})
 """Content that only the model or the page's decoration uses."""
 
+_MEMORY: Final = "bio"
+"""The tool that writes down what the service shall remember of the user: nothing to learn to call."""
+
 _CUT: Final = frozenset({"max_tokens", "length"})
 _CITED = re.compile("\ue200[^\ue201]{0,2000}\ue201|[\ue200-\ue206]|【\\d+(?::\\d+)?†[^】]{0,200}】")
 _ENTITY = re.compile('\ue200entity\ue202\\["[^"]*","([^"]*)"[^\ue201]*\ue201')
@@ -118,14 +121,15 @@ class _Reader:
         if not isinstance(message, dict):
             return turn
         author, content = message.get("author"), message.get("content")
-        role = author.get("role") if isinstance(author, dict) else None
+        author = author if isinstance(author, dict) else {}
+        role = author.get("role")
         metadata = found if isinstance(found := message.get("metadata"), dict) else {}
         if not isinstance(content, dict) or message.get("status") == "in_progress":
             return turn
         turn.at = seconds_of(message.get("create_time"))
         if instructions := _instructions(content, metadata):
             turn.role, turn.text = "system", instructions
-        elif message.get("weight") == 0 or metadata.get("is_visually_hidden_from_conversation"):
+        elif _is_silent(message, metadata) or (role == "tool" and author.get("name") == _MEMORY):
             return turn
         elif role == "user":
             turn.text = self._text(content, metadata).strip()
@@ -227,6 +231,12 @@ class _Reader:
             return text
         self.unknown[kind] += 1
         return ""
+
+
+def _is_silent(message: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether the page does not show the message."""
+    hidden = metadata.get("is_visually_hidden_from_conversation")
+    return message.get("weight") == 0 or bool(hidden) or message.get("recipient") == _MEMORY
 
 
 def _instructions(content: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
