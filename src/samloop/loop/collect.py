@@ -28,6 +28,7 @@ from samloop.loop.items import evaluation_items
 from samloop.loop.reading import known_options, reading, source_of
 from samloop.protocols import Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
+from samloop.rows import Rows
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -223,15 +224,16 @@ class _Intake:
         if self.on_progress:
             self.on_progress(self.report.to_dict())
 
-    def _count(self, rows: Sequence[Mapping[str, Any]], inserted: Sequence[bool]) -> None:
+    def _count(self, rows: Rows, inserted: Sequence[bool]) -> None:
         report = self.report
         report.read += len(rows)
-        for row, is_new in zip(rows, inserted, strict=True):
+        for at, (state, is_new) in enumerate(zip(rows.columns.get("state", ()), inserted, strict=True)):
             if not is_new:
                 report.duplicate += 1
-            elif row["state"] == "accepted":
+            elif state == "accepted":
                 report.added += 1
             else:
+                row = rows[at]
                 if row["state"] == "rejected":
                     report.rejected += 1
                 else:
