@@ -31,7 +31,6 @@ from samloop.text.rubric import rubric_named
 REVIEWING_SOURCES: Final = frozenset({"manual"})
 """Sources whose records a person has made by hand, so that their word on reviews is kept."""
 
-
 NEEDS_REVIEW: Final = "needs_review"
 """Metadata by which a source asks for a person's decision; nothing a source writes can do without one."""
 
