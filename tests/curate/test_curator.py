@@ -89,6 +89,8 @@ def test_a_short_plain_answer_is_accepted_as_bronze(asked: str, answered: str) -
         ),
         ({"output_text": "I'm sorry, but I can't assist with that."}, "review", "answer refuses"),
         ({"source": "claude_capture"}, "review", "its source is set to be reviewed"),
+        ({"metadata": {"needs_review": "correction"}}, "review", "its source asks a person to decide"),
+        ({"metadata": {"needs_review": "correction"}, "output_text": ""}, "rejected", "output is empty"),
     ],
 )
 def test_state_and_reason(changed: dict[str, Any], state: str, reason: str) -> None:

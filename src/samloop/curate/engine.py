@@ -23,7 +23,7 @@ from samloop.curate.redact import redact
 from samloop.curate.settings import chosen_rules
 from samloop.errors import PluginError
 from samloop.example import ID_LENGTH, Example, Message, to_json
-from samloop.protocols import Finding, Rule
+from samloop.protocols import SHALL_LOOK, Finding, Rule
 from samloop.recipe import Curate
 from samloop.rows import Rows
 from samloop.text.patterns import Redactor
@@ -31,7 +31,6 @@ from samloop.text.rubric import rubric_named
 
 REVIEWING_SOURCES: Final = frozenset({"manual"})
 """Sources whose records a person has made by hand, so that their word on reviews is kept."""
-
 
 @dataclass(frozen=True, slots=True)
 class Curated:
@@ -171,6 +170,9 @@ class Curator:
         doubts.append((f"score below {bronze:g} (unverified)", judged.tier == "unverified"))
         if review:
             doubts.append(("its source is set to be reviewed", np.ones(n, dtype=bool)))
+        for wish in sorted({e.reason for e in columns.examples if e.reason and e.reason.startswith(SHALL_LOOK)}):
+            wished = [e.state == "review" and e.reason == wish for e in columns.examples]
+            doubts.append((wish, np.array(wished, dtype=bool)))
         state, reason = ["accepted"] * n, [None] * n
         for name, conditions in (("review", doubts), ("rejected", judged.rejects)):
             for text, hit in reversed(conditions):

@@ -116,6 +116,15 @@ def _flatten(content: Any, key: str) -> str:
     return "\n".join(parts)
 
 
+def tool_call(name: str, arguments: Any) -> str:
+    """A call of the tool `name` as assistant text, in the words of the template."""
+    try:
+        body = orjson.dumps({"name": name, "arguments": arguments}).decode()
+    except orjson.JSONEncodeError:  # deeper than can be written
+        body = orjson.dumps({"name": name, "arguments": {}}).decode()
+    return _CALL.format(body)
+
+
 def _calls(calls: Any, key: str) -> list[str]:
     told = []
     for call in calls if isinstance(calls, list) else [calls]:
@@ -125,8 +134,7 @@ def _calls(calls: Any, key: str) -> list[str]:
         arguments = function.get("arguments", {})
         if isinstance(arguments, str):
             arguments = _json(arguments, arguments)
-        body = orjson.dumps({"name": function["name"], "arguments": arguments}).decode()
-        told.append(_CALL.format(body))
+        told.append(tool_call(function["name"], arguments))
     return told
 
 
@@ -199,14 +207,14 @@ def conversation(
     turns = messages[start : last + 1]
     length = sum(len(turn["content"]) for turn in turns) + len(system or "")
     if length <= WINDOW_CHARACTERS:
-        return [_example(turns, system, context, group)]
+        return [example_of(turns, system, context, group)]
     group = group or f"conversation:{digest_of(*(turn['content'] for turn in turns[:4]))}"
     drafts = []
     for end, turn in enumerate(turns):
         if turn["role"] == "assistant" and end and turns[end - 1]["role"] in ("user", "tool"):
             window = _window(turns[: end + 1], len(system or ""))
             if any(message["role"] == "user" for message in window):
-                draft = _example(window, system, context, group)
+                draft = example_of(window, system, context, group)
                 draft.part = f"turn {end + 1}"
                 drafts.append(draft)
     if not drafts:
@@ -227,7 +235,12 @@ def _window(turns: Sequence[Message], used: int) -> Sequence[Message]:
     return turns[first:]
 
 
-def _example(turns: Sequence[Message], system: str | None, context: str | None, group: str | None) -> Draft:
+def example_of(turns: Sequence[Message], system: str | None, context: str | None, group: str | None) -> Draft:
+    """The example whose answer is the last of `turns`, and whose input is the turn before it.
+
+    Raises:
+        Unfit: they do not end with an answer to a user or to a tool's result.
+    """
     if len(turns) < 2:
         raise Unfit("role order", "expected a user turn before the answer, found none")
     asked, answer = turns[-2], turns[-1]

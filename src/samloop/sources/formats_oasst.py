@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from samloop.example import Message
 from samloop.sources.conversation import conversation, without_farewell
@@ -12,15 +13,20 @@ from samloop.sources.drafts import Draft, Json, Unfit, kind_of, optional_text, t
 DEEPEST = 200
 """Turns after which a tree is no conversation but a defect."""
 
+_ABORTED: Final = frozenset({"aborted_low_grade", "halted_by_moderator"})
+"""States of a tree that moderators ended."""
+
 
 def parse_tree(record: Json) -> list[Draft]:
     """One example per way through the tree along the best replies, and one preference per ranked set of replies.
 
-    Replies that reviewers turned down, or that were deleted, are left out with all below them.
+    Messages that were deleted, that reviewers turned down or never saw, are left out with all below them.
     """
     root = record["prompt"]
     if not isinstance(root, dict):
         raise Unfit("wrong type", f"expected 'prompt' to be the root message, got {kind_of(root)}")
+    if record.get("tree_state") in _ABORTED or not _stands(root):
+        raise Unfit("turned down by reviewers", "expected a tree whose question reviewers let stand")
     drafts = list(_walk(root, []))
     if not drafts:
         raise Unfit("no answer", "expected a reply to the prompt, found none that reviewers let stand")
@@ -38,7 +44,8 @@ def _walk(node: Json, before: list[Message]) -> Iterator[Draft]:
     replies = sorted(_standing(node, "assistant"), key=_rank)
     if not replies:
         return
-    best, worst = replies[0], replies[-1]
+    best = replies[0]
+    worst = next((reply for reply in reversed(replies) if _is_ranked(reply)), best)
     answered: list[Message] = [*asked, {"role": "assistant", "content": text_of(best.get("text"), "text")}]
     deeper = [draft for child in _standing(best, "prompter") for draft in _walk(child, answered)]
     if any(draft.format != "dpo" for draft in deeper):
@@ -46,7 +53,9 @@ def _walk(node: Json, before: list[Message]) -> Iterator[Draft]:
     else:
         for draft in conversation(without_farewell(answered)):
             yield _told(draft, best)
-    if _rank(best) < _rank(worst) and isinstance(worst.get("rank"), int):
+    # A pair in two languages would teach the language and not the answer.
+    languages = {best.get("lang"), worst.get("lang")} - {None}
+    if _rank(best) < _rank(worst) and len(languages) < 2:
         draft = conversation(answered)[-1]
         draft.format, draft.rejected = "dpo", text_of(worst.get("text"), "text")
         yield _told(draft, best, "preferred")
@@ -69,13 +78,20 @@ def _standing(node: Json, role: str) -> list[dict[str, Any]]:
         for reply in replies
         if isinstance(reply, dict)
         and reply.get("role") == role
-        and not reply.get("deleted")
-        and reply.get("review_result") is not False
+        and _stands(reply)
         and isinstance(reply.get("text"), str)
         and reply["text"].strip()
     ]
 
 
-def _rank(reply: Json) -> int:
-    rank = reply.get("rank")
-    return rank if isinstance(rank, int) else 1_000
+def _stands(message: Json) -> bool:
+    """Not deleted, and approved by reviewers where the release says what they decided."""
+    return not message.get("deleted") and message.get("review_result", True) is True
+
+
+def _is_ranked(reply: Json) -> bool:
+    return type(reply.get("rank")) is int
+
+
+def _rank(reply: Json) -> float:
+    return reply["rank"] if _is_ranked(reply) else math.inf

@@ -140,8 +140,8 @@ class Ingest(Noun):
         """Which of these ids are stored, in whatever state."""
         c, found = training_examples.c, set[str]()
         with self._database.read() as connection:
-            for chunk in chunks(sorted(set(ids))):
-                found.update(connection.execute(select(c.id).where(c.id.in_(chunk))).scalars())
+            for these in among(connection, c.id, sorted(set(ids))):
+                found.update(connection.execute(select(c.id).where(these)).scalars())
         return found
 
     def redacted_from(self, digests: Iterable[str]) -> list[str]:
