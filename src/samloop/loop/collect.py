@@ -21,13 +21,15 @@ from samloop.curate.engine import Curated
 from samloop.errors import SamloopError
 from samloop.example import Example
 from samloop.files import absolute, readable, storing
+from samloop.loop.admission import REFUSED_UNDER, Admission
 from samloop.loop.context import Context
 from samloop.loop.contradictions import settle
 from samloop.loop.identifiers import identifier_key
 from samloop.loop.items import evaluation_items
 from samloop.loop.reading import known_options, reading, source_of
-from samloop.protocols import Mark, Reject, Source
+from samloop.protocols import SHALL_LOOK, Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
+from samloop.store.filters import UNKNOWN
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -55,13 +57,18 @@ class SourceReport:
     reasons: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     error: str | None = None
+    parts: dict[str, Counter[str]] = field(default_factory=dict)
+    adapters: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; `error` only where there is one."""
+        """Plain JSON-ready data; `error`, `parts` (counts per file or table) and `adapters` where there are any."""
         plain: dict[str, Any] = {"source": self.source, "location": self.location}
         plain |= {name: getattr(self, name) for name in COUNTS}
         plain |= {"redacted": dict(self.redacted), "seconds": round(self.seconds, 3)}
         plain["reasons"] = dict(self.reasons.most_common())
+        if self.parts:
+            plain["parts"] = {part: {name: counts[name] for name in COUNTS} for part, counts in self.parts.items()}
+        plain |= {"adapters": self.adapters} if self.adapters else {}
         return plain | ({"error": self.error} if self.error else {})
 
 
@@ -117,7 +124,8 @@ def collect(
             report = SourceReport(read.source_name, readable(_location(context, settings)))
             reports.append(report)
             try:
-                _Intake(context, settings, read, report, on_progress, out).run()
+                admission = Admission(context.recipe.collect, settings.allow_licences)
+                _Intake(context, settings, read, report, on_progress, out, admission).run()
             except SamloopError as error:
                 if len(chosen) == 1:
                     raise
@@ -147,6 +155,33 @@ def _characters(example: Example) -> int:
     return asked_and_answered + sum(len(turn["content"]) for turn in example.conversation_history)
 
 
+_OUTCOMES: Final = {"accepted": "added", "review": "review", "rejected": "rejected"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """What goes with a batch: its watermark, and which of its examples a person shall see, with the reason."""
+
+    mark: Mark | None
+    wishes: Mapping[int, str]
+
+
+def _wishes(examples: Sequence[Example]) -> dict[int, str]:
+    reasons = ((at, example.reason) for at, example in enumerate(examples) if example.state == "review")
+    return {at: reason for at, reason in reasons if reason and reason.startswith(SHALL_LOOK)}
+
+
+def _part(metadata: Mapping[str, Any]) -> str | None:
+    """The file or table that an example came from, as its source told it."""
+    part = metadata.get("dataset")
+    return part if isinstance(part, str) else None
+
+
+def _below(location: str, place: str) -> str:
+    """`location` as told from `place`, which is it or lies above it."""
+    return location.removeprefix(place).lstrip("/") or Path(place).name
+
+
 @dataclass(slots=True)
 class _Intake:
     """One source on its way into the store."""
@@ -157,14 +192,17 @@ class _Intake:
     report: SourceReport
     on_progress: Progress | None
     rejects: BinaryIO | None
+    admission: Admission
+    refused_any: bool = False
 
     def run(self) -> None:
         started = time.monotonic()
-        recipe, since = self.context.recipe, self.context.store.watermark(self.settings.kind, self.report.location)
-        review = frozenset({self.read.source_name}) if self.settings.review else frozenset()
+        recipe, since = self.context.recipe, self._since()
+        names = {self.read.source_name, *getattr(self.read, "yields", ())}
+        review = frozenset(names) if self.settings.review else frozenset()
         try:
             items = evaluation_items(self.context)
-            with Conveyor[Mark | None](
+            with Conveyor[_Label](
                 recipe.curate,
                 review_sources=review,
                 workers=recipe.collect.workers,
@@ -172,13 +210,20 @@ class _Intake:
                 identifier_key=identifier_key(self.context),
             ) as conveyor:
                 for examples, mark in self._batches(since):
-                    for curated, its_mark in conveyor.put(examples, mark):
-                        self._store(curated, its_mark)
+                    for curated, label in conveyor.put(examples, _Label(mark, _wishes(examples))):
+                        self._store(curated, label)
                     self.report.seconds = time.monotonic() - started
-                for curated, its_mark in conveyor.rest():
-                    self._store(curated, its_mark)
+                for curated, label in conveyor.rest():
+                    self._store(curated, label)
         finally:
             self.report.seconds = time.monotonic() - started
+
+    def _since(self) -> dict[str, Any] | None:
+        """How far the location was read; not at all where other licences come in now than when some were refused."""
+        since = self.context.store.watermark(self.settings.kind, self.report.location)
+        under = since.pop(REFUSED_UNDER, None) if since else None
+        self.refused_any = under is not None and under == self.admission.key
+        return since if under is None or self.refused_any else None
 
     def _batches(self, since: Mapping[str, Any] | None) -> Iterator[tuple[list[Example], Mark | None]]:
         """What the source yields, in batches; each with the last mark among its examples.
@@ -191,6 +236,9 @@ class _Intake:
         mark, characters, begun = None, 0, time.monotonic()
         for record in self.read(self.report.location, since, **options):
             if isinstance(record, Example):
+                if refusal := self.admission.refusal(record.licence):
+                    self._refuse(record, refusal)
+                    continue
                 examples.append(record)
                 characters += _characters(record)
             elif isinstance(record, Reject):
@@ -204,29 +252,56 @@ class _Intake:
         if examples or mark is not None:
             yield examples, mark
 
+    def _refuse(self, example: Example, refusal: str) -> None:
+        self.refused_any = True
+        name = example.licence or UNKNOWN
+        place = f"{self.report.location}/{part}" if (part := _part(example.metadata)) else self.report.location
+        self._turn_away(
+            Reject(place, refusal, f"{name}; let it in with --allow-licence '{name}'", id=example.source_id)
+        )
+
     def _turn_away(self, reject: Reject) -> None:
         self.report.read += 1
         self.report.rejected += 1
+        if part := self._told_parts and _below(reject.location, self.report.location):
+            self._count_part(part, "rejected")
         self.report.reasons[reject.reason] += 1
         self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
 
-    def _store(self, curated: Curated, mark: Mark | None) -> None:
+    @property
+    def _told_parts(self) -> bool:
+        return bool(getattr(self.read, "in_parts", False))
+
+    def _count_part(self, part: str, outcome: str) -> None:
+        counts = self.report.parts.setdefault(part, Counter())
+        counts["read"] += 1
+        counts[outcome] += 1
+
+    def _store(self, curated: Curated, label: _Label) -> None:
+        for at, reason in label.wishes.items():
+            if curated.rows[at]["state"] == "accepted":
+                curated.rows[at].update(state="review", reason=reason)
         log = settle(self.context.store, curated.rows, curated.log)
         added = self.context.store.add_batch(
             curated.rows,
             log=log,
             identifiers=curated.identifiers,
-            mark=(self.settings.kind, self.report.location, mark.value) if mark else None,
+            mark=(self.settings.kind, self.report.location, self._marked(label.mark)) if label.mark else None,
         )
         self._count(curated.rows, added.inserted)
         self.report.redacted.update(curated.redacted)
         if self.on_progress:
             self.on_progress(self.report.to_dict())
 
+    def _marked(self, mark: Mark) -> Mapping[str, Any]:
+        return {**mark.value, REFUSED_UNDER: self.admission.key} if self.refused_any else mark.value
+
     def _count(self, rows: Sequence[Mapping[str, Any]], inserted: Sequence[bool]) -> None:
         report = self.report
         report.read += len(rows)
         for row, is_new in zip(rows, inserted, strict=True):
+            if self._told_parts and (part := _part(orjson.loads(row["metadata"]))):
+                self._count_part(part, _OUTCOMES[row["state"]] if is_new else "duplicate")
             if not is_new:
                 report.duplicate += 1
             elif row["state"] == "accepted":

@@ -17,7 +17,7 @@ from samloop.sources.containers import Block
 from samloop.sources.drafts import Unfit, name_of
 from samloop.sources.formats import RecordReader, format_of
 from samloop.sources.origin import Origin
-from samloop.sources.sidecars import licence_of
+from samloop.sources.sidecars import licence_of, spdx_of
 from samloop.sources.unpack import DAMAGE, open_bytes
 from samloop.sources.variables import variables_in
 
@@ -25,7 +25,7 @@ MARK_BYTES: Final = 2**20
 """A killed import reads at most about this much again."""
 
 
-@source("datasets", needs_location=True)
+@source("datasets", needs_location=True, in_parts=True)
 def read(
     location: str,
     since: Mapping[str, Any] | None,
@@ -47,9 +47,17 @@ def read(
     Raises:
         SourceError: nothing there can be read as data; nothing was yielded.
     """
+    return read_files("datasets", location, since, Options(spdx_of(licence) or licence, max_line_bytes, variables))
+
+
+def read_files(source: str, location: str, since: Mapping[str, Any] | None, options: Options) -> Iterator[Record]:
+    """As `read`, with `source` as the name of the source of every example.
+
+    Raises:
+        SourceError: nothing there can be read as data; nothing was yielded.
+    """
     folder, paths = files.find(location)
     state: dict[str, Any] = dict((since or {}).get("files", {}))
-    options = Options(licence, max_line_bytes, variables)
     jobs = list(jobs_of(folder, paths, state, alone=len(paths) == 1 and Path(location).expanduser() == paths[0]))
     turned_away = [job.reject for job in jobs if isinstance(job, TurnedAway)]
     if len(turned_away) == len(jobs) and not state:
@@ -57,7 +65,7 @@ def read(
         raise SourceError(
             f"expected data files in {readable(location)}, found none that can be read{why}; name another place"
         )
-    return _read(jobs, state, options)
+    return _read(source, jobs, state, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone:
                 raise SourceError(
                     f"expected a data file, got {readable(path)}: {problem.reason}; {problem.remedy}"
                 ) from None
-            if files.DATA_SUFFIXES & set(path.suffixes):
+            if path.suffix in files.DATA_SUFFIXES:  # not data.jsonl.license, which stands beside data
                 reject = Reject(readable(path), "not a data file", f"{problem.reason}; {problem.remedy}")
                 yield TurnedAway(name, stamp, reject)
         except OSError as error:
@@ -194,14 +202,14 @@ def digest_of_file(path: Path, length: int | None = None, hasher: Any = None) ->
     return str(hasher.hexdigest())
 
 
-def _read(jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options) -> Iterator[Record]:
+def _read(source: str, jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options) -> Iterator[Record]:
     unmarked = 0
     for job in jobs:
         if isinstance(job, TurnedAway):
             yield job.reject
             state[job.name] = job.state()
             continue
-        origin = Origin("datasets", readable(job.path), job.name, options.licence or licence_of(job.path))
+        origin = Origin(source, readable(job.path), job.name, options.licence or licence_of(job.path))
         reader = RecordReader(origin, variables_in(job.container.sample), options.variables or {})
         for block in blocks_of(job, options, reader):
             if isinstance(block, Reject):
@@ -236,6 +244,8 @@ def blocks_of(job: Job, options: Options, reader: RecordReader) -> Iterator[Bloc
                 yield from containers.row_blocks(
                     file, delimiter=container.delimiter, max_line_bytes=limit, skip=job.at
                 )
+            elif container.kind == "form":
+                yield from containers.form_blocks(file, max_line_bytes=limit, skip=job.at)
             else:
                 _forward(file, container.start)
                 yield from containers.element_blocks(
