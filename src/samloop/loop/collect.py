@@ -38,6 +38,9 @@ COUNTS = ("read", "added", "duplicate", "rejected", "review")
 BATCH_CHARACTERS: Final = 2**24
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
 
+MOVED_IN: Final = "sam_home"
+"""The source that stands for a whole older installation: its adapters come along."""
+
 BATCH_SECONDS: Final = 2.0
 """A batch ends after this long, so that a slow source is seen to move, and little is read again if we die."""
 
@@ -67,7 +70,8 @@ class SourceReport:
         plain |= {"redacted": dict(self.redacted), "seconds": round(self.seconds, 3)}
         plain["reasons"] = dict(self.reasons.most_common())
         if self.parts:
-            plain["parts"] = {part: {name: counts[name] for name in COUNTS} for part, counts in self.parts.items()}
+            parts = sorted(self.parts.items())
+            plain["parts"] = {part: {name: counts[name] for name in COUNTS} for part, counts in parts}
         plain |= {"adapters": self.adapters} if self.adapters else {}
         return plain | ({"error": self.error} if self.error else {})
 
@@ -126,6 +130,10 @@ def collect(
             try:
                 admission = Admission(context.recipe.collect, settings.allow_licences)
                 _Intake(context, settings, read, report, on_progress, out, admission).run()
+                if read.source_name == MOVED_IN:
+                    from samloop.loop.moving_in import move_in_adapters  # few need it, and it brings much along
+
+                    report.adapters = move_in_adapters(context, _location(context, settings))
             except SamloopError as error:
                 if len(chosen) == 1:
                     raise
@@ -179,7 +187,8 @@ def _part(metadata: Mapping[str, Any]) -> str | None:
 
 def _below(location: str, place: str) -> str:
     """`location` as told from `place`, which is it or lies above it."""
-    return location.removeprefix(place).lstrip("/") or Path(place).name
+    rest = location.removeprefix(place)
+    return rest[1:] if rest.startswith("/") else Path(place).name + rest
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -116,8 +116,21 @@ class TurnedAway:
         return {**self.stamp, "digest": "", "at": 0, "number": 0, "done": not self.again}
 
 
-def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone: bool) -> Iterator[Job | TurnedAway]:
-    """What there is to do per file. One that cannot be read is turned away, or an error where it was named itself."""
+def jobs_of(
+    folder: Path,
+    paths: list[Path],
+    state: Mapping[str, Any],
+    *,
+    alone: bool,
+    known: Callable[[frozenset[str]], bool] | None = None,
+) -> Iterator[Job | TurnedAway]:
+    """What there is to do per file. One that cannot be read is turned away, or an error where it was named itself.
+
+    Args:
+        folder: names of files are told from it.
+        known: whether records with these keys can be read; by default, those of a known format.
+    """
+    known = known or _known
     for path in paths:
         name = readable(path.relative_to(folder).as_posix())
         stamp = {"size": -1, "mtime_ns": 0}
@@ -127,9 +140,9 @@ def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone:
             before = state.get(name)
             if before and before["done"] and stamp.items() <= before.items():
                 continue
-            job = Job(path, name, files.look(path, _known), **stamp)
+            job = Job(path, name, files.look(path, known), **stamp)
             _refuse_foreign(job.container)
-            _refuse_unknown(job.container)
+            _refuse_unknown(job.container, known)
             if before is None or _resume(job, before):
                 yield job
         except files.NotData as problem:
@@ -162,10 +175,10 @@ def _refuse_foreign(container: files.Container) -> None:
             )
 
 
-def _refuse_unknown(container: files.Container) -> None:
+def _refuse_unknown(container: files.Container, known: Callable[[frozenset[str]], bool]) -> None:
     """Refuse a file of which no record at its beginning has a known format: it is something else altogether."""
     shapes = [tuple(record) for record in container.sample]
-    if shapes and not any(_known(frozenset(shape)) or _known(_usual(shape)) for shape in shapes):
+    if shapes and not any(known(frozenset(shape)) or known(_usual(shape)) for shape in shapes):
         keys = ", ".join(name_of(key) for key in shapes[0][:8]) or "no key at all"
         raise files.NotData(
             f"none of its first {len(shapes)} records has a known format, they have {keys}",
@@ -203,14 +216,24 @@ def digest_of_file(path: Path, length: int | None = None, hasher: Any = None) ->
 
 
 def _read(source: str, jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options) -> Iterator[Record]:
+    def reader(job: Job) -> RecordReader:
+        origin = Origin(source, readable(job.path), job.name, options.licence or licence_of(job.path))
+        return RecordReader(origin, variables_in(job.container.sample), options.variables or {})
+
+    return read_jobs(jobs, state, options, reader)
+
+
+def read_jobs(
+    jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options, reader_of: Callable[[Job], RecordReader]
+) -> Iterator[Record]:
+    """The examples of `jobs`, each read by what `reader_of` gives for it; marks hold ``{"files": state}``."""
     unmarked = 0
     for job in jobs:
         if isinstance(job, TurnedAway):
             yield job.reject
             state[job.name] = job.state()
             continue
-        origin = Origin(source, readable(job.path), job.name, options.licence or licence_of(job.path))
-        reader = RecordReader(origin, variables_in(job.container.sample), options.variables or {})
+        reader = reader_of(job)
         for block in blocks_of(job, options, reader):
             if isinstance(block, Reject):
                 yield block

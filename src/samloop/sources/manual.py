@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from samloop.example import Example
 from samloop.protocols import Record, source
 from samloop.sources import datasets
 from samloop.sources.sidecars import spdx_of
@@ -33,4 +35,11 @@ def read(
         SourceError: nothing there can be read as examples; nothing was yielded.
     """
     options = datasets.Options(spdx_of(licence) or licence, max_line_bytes, None)
-    return datasets.read_files("manual", location, since, options)
+    return map(_grouped, datasets.read_files("manual", location, since, options))
+
+
+def _grouped(record: Record) -> Record:
+    """Each example that belongs to no other is a group of its own."""
+    if isinstance(record, Example) and not record.group_key:
+        return replace(record, group_key=f"manual:{record.source_id}")
+    return record
