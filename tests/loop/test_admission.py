@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from samloop.adapters.registry import Registry
 from samloop.home import Home
 from samloop.loop.admission import NONCOMMERCIAL, NOT_ADMITTED, Admission
 from samloop.loop.collect import SourceReport, collect
 from samloop.loop.context import Context
+from samloop.loop.prepare import prepare
 from samloop.recipe import Collect, Recipe, SourceSettings
 from samloop.store import Store
+from samloop.train.adapter import Adapter, initial
 
 
 @pytest.mark.parametrize(
@@ -105,3 +108,34 @@ def test_the_command_names_the_licence_and_lets_it_in(tmp_path: Path, folder: Pa
     assert main([*given, "collect", "dataset", str(folder), "--allow-licence", "CC-BY-NC-4.0"]) == 0
     with Store.open(Home(tmp_path / "home")) as store:
         assert sorted(example.licence or "" for example in store.select()) == ["CC-BY-NC-4.0"] * 3 + ["MIT"] * 3
+
+
+def test_licences_go_with_the_data_to_the_manifest_and_the_adapter(tmp_path: Path, folder: Path) -> None:
+    home, recipe = Home(tmp_path / "home").create(), Recipe.parse({"train": {"model": "pocket"}})
+    unknown = [
+        {"instruction": f"What is unknown number {n}?", "output": f"It is the number {n} of nobody."}
+        for n in range(3)
+    ]
+    (folder / "unknown.jsonl").write_text("".join(json.dumps(record) + "\n" for record in unknown))
+    with Store.open(home) as store:
+        context = Context(home, recipe, store, tmp_path)
+        collect(context, [SourceSettings(kind="dataset", location=str(folder))])
+        assert {(e.metadata["dataset"], e.licence) for e in store.select()} == {
+            ("free.jsonl", "MIT"),
+            ("closed.jsonl", "CC-BY-NC-4.0"),
+            ("unknown.jsonl", None),
+        }
+        dataset = prepare(context)
+        assert dataset.manifest["counts"]["licence"] == {"CC-BY-NC-4.0": 3, "MIT": 3, "unknown": 3}
+        lines = [json.loads(line) for path in dataset.path.glob("*.jsonl") for line in path.read_text().splitlines()]
+        assert {line["metadata"]["licence"] for line in lines} == {"MIT", "CC-BY-NC-4.0", None}
+        store.add_run("run-1", dataset_digest=dataset.digest, backend="torch", base="pocket", revision=1, recipe={})
+        weights = initial({"x": (8, 8)}, ["x"], rank=2, seed=0)
+        target = home.runs / "run-1" / "adapter"
+        target.mkdir(parents=True)
+        Adapter(rank=2, alpha=2.0, weights=weights).write(target)
+        registry = Registry(home, store)
+        adapter = registry.register("run-1", "main")
+        licences = ["CC-BY-NC-4.0", "MIT", "unknown"]
+        assert store.get_adapter(adapter)["licences"] == licences
+        assert json.loads((registry.path(adapter) / "manifest.json").read_text())["licences"] == licences

@@ -91,6 +91,11 @@ class Job:
     hasher: Any = field(default_factory=xxhash.xxh3_128)
 
     @property
+    def licence(self) -> str | None:
+        """SPDX id of the file, as what lies beside it and above it tells, up to the folder that was named."""
+        return licence_of(self.path, self.path.parents[self.name.count("/")])
+
+    @property
     def growing(self) -> bool:
         """Only plain lines can be followed as they grow."""
         return self.container.kind == "lines" and self.container.compression is None
@@ -217,7 +222,7 @@ def digest_of_file(path: Path, length: int | None = None, hasher: Any = None) ->
 
 def _read(source: str, jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options) -> Iterator[Record]:
     def reader(job: Job) -> RecordReader:
-        origin = Origin(source, readable(job.path), job.name, options.licence or licence_of(job.path))
+        origin = Origin(source, readable(job.path), job.name, options.licence or job.licence)
         return RecordReader(origin, variables_in(job.container.sample), options.variables or {})
 
     return read_jobs(jobs, state, options, reader)

@@ -28,6 +28,7 @@ DATA_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".tsv", 
 
 RECORD_KEYS: Final = frozenset(
     {"messages", "conversations", "conversation", "chosen", "rejected", "prompt", "instances"}
+    | {"conversation_a", "conversation_b", "completion"}
 )
 """Keys whose list belongs to one record, so that it is not a list of records."""
 

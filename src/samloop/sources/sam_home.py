@@ -176,7 +176,7 @@ class Installation:
                 yield TableEnd({"tables": {}, **state})
 
     def _maker(self, path: Path) -> Callable[..., list[Example]]:
-        licence = self.options.licence or licence_of(path)
+        licence = self.options.licence or licence_of(path, self.folder)
 
         def make(
             drafts: Sequence[Draft], row: Mapping[str, Any], dataset: str, number: int, parent: str | None, wait: bool
@@ -221,7 +221,7 @@ class Installation:
         yield from datasets.read_jobs(ready, state, self.options, self._reader)
 
     def _reader(self, job: datasets.Job) -> RecordReader:
-        licence = self.options.licence or licence_of(job.path)
+        licence = self.options.licence or job.licence
         return _Reader(Origin("sam_home", readable(job.path), job.name, licence), (), {}, installation=self)
 
 
