@@ -101,6 +101,41 @@ def test_a_correction_without_its_question_is_told_as_the_dialogue_alone(tmp_pat
     assert (example.format, example.input_text) == ("chat", "SAM said: Two. This was wrong.")
 
 
+def test_code_in_a_correction_dialogue_stands_on_lines_of_its_own(tmp_path: Path) -> None:
+    code = "for x in y:\n    print(x)"
+    row = {"incorrect": code, "correct": code.replace("print", "show"), "why": "show is meant"}
+    ((example,), _, _) = collect(one_table(tmp_path, "corrections", row))
+    assert example.input_text == f"SAM said:\n\n{code}\n\nThis was wrong because: show is meant"
+    assert example.output_text.endswith("is:\n\nfor x in y:\n    show(x)\n\nI'll remember this.")
+
+
+def test_text_that_looks_like_json_is_text(tmp_path: Path) -> None:
+    row = {"id": 1, "input_text": "Sort this list.", "context": "[3, 1, 2]", "output_text": "[1, 2, 3]", "note": "[]"}
+    ((example,), _, _) = collect(one_table(tmp_path, "training_examples", row))
+    assert (example.context, example.output_text, example.metadata["note"]) == ("[3, 1, 2]", "[1, 2, 3]", "[]")
+
+
+@pytest.mark.parametrize(
+    ("steps", "answer", "output"),
+    [
+        (
+            ["20 a day.", "That is 60 in three days."],
+            "60",
+            "1. 20 a day.\n2. That is 60 in three days.\n\nAnswer: 60",
+        ),
+        (["20 a day.", "In three days: 60"], "60", "1. 20 a day.\n2. In three days: 60"),
+        ([{"step": 1, "thought": "20 a day."}], "It is sixty.", "1. 20 a day.\n\nIt is sixty."),
+        ("20 a day, so 60.", "Sixty of them.", "20 a day, so 60.\n\nSixty of them."),
+        ([], "Sixty of them.", "Sixty of them."),
+    ],
+)
+def test_a_chain_of_thought_ends_with_its_answer(tmp_path: Path, steps: Any, answer: str, output: str) -> None:
+    told = steps if isinstance(steps, str) else json.dumps(steps)
+    row = {"id": 1, "question": "How many in three days?", "reasoning_steps": told, "answer": answer}
+    ((example,), _, _) = collect(one_table(tmp_path, "chain_of_thought", row))
+    assert example.output_text == output
+
+
 def test_reasoning_comes_with_its_example_and_a_pending_review_waits_for_a_person(older: Path) -> None:
     examples = {example.source_id: example for example in collect(older)[0]}
     reasoned = examples["distillation.db:examples#1"]

@@ -53,6 +53,9 @@ CONTEXT: Final = ("context",)
 TOLD_WHOLE: Final = ("example", "example_data", "example_json", "data", "content", "payload")
 """Columns that may hold a whole record as JSON."""
 
+JSON_COLUMNS: Final = frozenset({*TOLD_WHOLE, *STEPS, "metadata", "conversation_history", "history"})
+"""Anywhere else, text that looks like a list is text: "[3, 1, 2]" may well be what is to be sorted."""
+
 STANDING: Final = ("state", "status", "review_status", "approval_status")
 REFUSED: Final = frozenset({"rejected", "declined", "discarded", "denied"})
 PENDING: Final = frozenset({"pending", "review", "in_review", "needs_review", "queued", "unreviewed"})
@@ -69,6 +72,7 @@ _DROPPED: Final = frozenset(
 """Columns that become fields of the example or can be computed from it."""
 
 LONGEST_EXTRA: Final = 20_000
+LONGEST_BARE_ANSWER: Final = 24
 
 Parser = Callable[[Json], Sequence[Draft]]
 
@@ -164,10 +168,11 @@ def _standing(row: Json) -> str | None:
 
 
 def _decoded(row: Json) -> dict[str, Any]:
-    """`row` with JSON text as what it means, where it is a list or an object."""
+    """`row` with JSON text as what it means, in the columns that may hold a list or an object."""
     found = dict(row)
-    for key, value in row.items():
-        if type(value) is str and value[:1] in ("[", "{") and key not in (*ASKED, *ANSWERED, *CORRECT, *INCORRECT):
+    for key in JSON_COLUMNS & row.keys():
+        value = row[key]
+        if type(value) is str and value[:1] in ("[", "{"):
             try:
                 found[key] = orjson.loads(value)
             except orjson.JSONDecodeError:
@@ -283,12 +288,22 @@ def _chain(row: Json) -> list[Draft]:
         told = ""
     if not told and not answer:
         raise Unfit("no answer", "expected steps or an answer, found neither")
-    whole = told if not answer or answer in told else f"{told}\n\n{answer}" if told and told not in answer else answer
+    whole = _with_answer(told, answer)
     draft = _draft(row, "chat", _text(row, ASKED), answer_of(whole, key))
     draft.metadata = {"reasoning_steps": len(lines)} if lines else {}
     if (attempt := _optional(row, ATTEMPT)) and attempt.strip() != draft.output_text.strip():
         draft.format, draft.rejected = "dpo", attempt
     return [draft]
+
+
+def _with_answer(told: str, answer: str | None) -> str:
+    """The steps and then the answer, which is said as one where it is a bare number or word."""
+    if not answer or told.rstrip(" .").endswith(answer.strip(" .")):
+        return told
+    if not told or told in answer:
+        return answer
+    bare = len(answer) <= LONGEST_BARE_ANSWER and " " not in answer.strip()
+    return f"{told}\n\nAnswer: {answer.strip()}" if bare else f"{told}\n\n{answer}"
 
 
 def _step(step: Any) -> str:
