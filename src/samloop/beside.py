@@ -28,6 +28,11 @@ OBJECTS_BETWEEN_LOOKS: Final = (200_000, 20, 20)
 """How seldom such a process looks for cycles: examples hold none, and looking as often as usual takes 5 %."""
 
 
+_ALLOCATION: Final = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
+"""glibc's malloc(3), unless the user set it: what one batch gave back serves the next. Handed to the system and asked
+for again, it takes 5 % of a worker's time to be mapped; the most it ever holds is the same."""
+
+
 class Beside:
     """`count` processes that run `module`, whose main part calls `serve`.
 
@@ -157,7 +162,7 @@ def _start(module: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]
         [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), **variables),
+        env=_ALLOCATION | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables},
         start_new_session=True,
     )
 

@@ -97,7 +97,7 @@ def test_curation_rejects_counts_and_logs_it_the_same_in_bulk_and_alone() -> Non
     assert curated.rows[0]["reason"] == REASON
     assert {"rule": "decontaminate", "outcome": "reject", "measure": 1.0} in json.loads(curated.rows[0]["flags"])
     assert [(e["rule"], e["measure"]) for e in curated.log if e["reason"] == REASON] == [("decontaminate", 1.0)] * 2
-    assert [curator.curate([one]).rows[0] for one in batch] == curated.rows
+    assert [curator.curate([one]).rows[0] for one in batch] == list(curated.rows)
     assert Curator(Curate()).curate(batch).rows[0]["state"] == "accepted"
 
 

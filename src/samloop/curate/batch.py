@@ -50,7 +50,10 @@ SCHEMA: Final = pa.schema(
 
 @dataclass(slots=True)
 class Columns:
-    """The content of n examples, one list per field; `examples` are the originals, in the same order."""
+    """The content of n examples, one list per field; `examples` are the originals, in the same order.
+
+    Examples may share one dictionary of metadata: replace it, never change it.
+    """
 
     examples: Sequence[Example]
     input_text: list[str]
@@ -99,10 +102,14 @@ def cleaned(examples: Sequence[Example], keep_review_keys: Callable[[str], bool]
             are dropped from the metadata of all others, because an imported record cannot review itself.
     """
     metadata, metadata_json = [], []
+    known: dict[tuple[int, str], tuple[dict[str, Any], str]] = {}
     for example in examples:
-        plain, text = _metadata(example, keep_review_keys(example.source))
-        metadata.append(plain)
-        metadata_json.append(text)
+        key = (id(example.metadata), example.source)
+        made = known.get(key)
+        if made is None:
+            made = known[key] = _metadata(example, keep_review_keys(example.source))
+        metadata.append(made[0])
+        metadata_json.append(made[1])
     return Columns(
         examples=examples,
         input_text=[t or "" for t in _normalised([e.input_text for e in examples])],

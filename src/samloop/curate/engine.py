@@ -24,6 +24,7 @@ from samloop.errors import PluginError
 from samloop.example import ID_LENGTH, Example, content_hash, input_hash, to_json
 from samloop.protocols import Finding, Rule
 from samloop.recipe import Curate
+from samloop.rows import Rows
 from samloop.text.patterns import Redactor
 from samloop.text.rubric import rubric_named
 
@@ -42,7 +43,7 @@ class Curated:
         identifiers: (example_id, digest) of each personal identifier taken out, where a key was given.
     """
 
-    rows: list[dict[str, Any]]
+    rows: Rows
     log: list[dict[str, Any]] = field(default_factory=list)
     redacted: dict[str, int] = field(default_factory=dict)
     identifiers: list[tuple[str, str]] = field(default_factory=list)
@@ -97,12 +98,13 @@ class Curator:
             PluginError: a rule failed on this batch, or answered with something other than a `Finding`.
         """
         if not examples:
-            return Curated([])
+            return Curated(Rows({}))
         columns, judged = self._judge(examples)
         state, reason = self._states(columns, judged)
         rows = _rows(columns, judged, state, reason)
-        identifiers = [(rows[i]["id"], digest) for i, digest in columns.identifiers]
-        return Curated(rows, _log(rows, judged), columns.redacted, identifiers)
+        ids = rows.columns["id"]
+        identifiers = [(ids[i], digest) for i, digest in columns.identifiers]
+        return Curated(rows, _log(ids, judged), columns.redacted, identifiers)
 
     def explain(self, example: Example) -> list[tuple[str, float]]:
         """The terms of the example's score under this recipe, base first; they sum to the score."""
@@ -173,64 +175,60 @@ def _flags(findings: Findings, n: int) -> list[list[dict[str, Any]]]:
     return flags
 
 
-def _rows(columns: Columns, judged: _Judged, state: list[str], reason: list[str | None]) -> list[dict[str, Any]]:
-    c, flags = columns, _flags(judged.findings, len(columns))
-    domain, complexity = judged.features["domain"].tolist(), judged.features["complexity"].tolist()
-    score, tier = judged.score.tolist(), judged.tier.tolist()
-    rows = []
-    for i, example in enumerate(c.examples):
-        history = c.history[i]
-        asked, answered, rejected = c.input_text[i], c.output_text[i], c.rejected_output[i]
-        whole = content_hash(c.system_prompt[i], c.context[i], history, asked, answered, rejected)
-        rows.append(
-            {
-                "id": whole[:ID_LENGTH],
-                "source": example.source,
-                "format": example.format,
-                "input_text": asked,
-                "output_text": answered,
-                "system_prompt": c.system_prompt[i],
-                "context": c.context[i],
-                "rejected_output": rejected,
-                "preference_reason": c.preference_reason[i],
-                "conversation_history": to_json(history) if history else "[]",
-                "metadata": c.metadata_json[i],
-                "domain": domain[i],
-                "complexity": complexity[i],
-                "quality_score": score[i],
-                "quality_tier": tier[i],
-                "created_at": example.created_at,
-                "updated_at": example.updated_at,
-                "source_id": c.source_id[i],
-                "parent_id": example.parent_id,
-                "group_key": c.group_key[i],
-                "licence": example.licence,
-                "language": example.language,
-                "content_hash": whole,
-                "input_hash": input_hash(history, asked),
-                "state": state[i],
-                "reason": reason[i],
-                "flags": to_json(flags[i]) if flags[i] else "[]",
-                "weight": example.weight,
-                "validated": True,
-                "used_in_training": False,
-                "training_run_id": None,
-            }
-        )
-    return rows
+def _rows(columns: Columns, judged: _Judged, state: list[str], reason: list[str | None]) -> Rows:
+    c, n, features = columns, len(columns), judged.features
+    flags = ["[]" if not of_one else to_json(of_one) for of_one in _flags(judged.findings, n)]
+    hashes = list(
+        map(content_hash, c.system_prompt, c.context, c.history, c.input_text, c.output_text, c.rejected_output)
+    )
+    return Rows(
+        {
+            "id": [whole[:ID_LENGTH] for whole in hashes],
+            "source": c.column("source"),
+            "format": c.column("format"),
+            "input_text": c.input_text,
+            "output_text": c.output_text,
+            "system_prompt": c.system_prompt,
+            "context": c.context,
+            "rejected_output": c.rejected_output,
+            "preference_reason": c.preference_reason,
+            "conversation_history": [to_json(history) if history else "[]" for history in c.history],
+            "metadata": c.metadata_json,
+            "domain": features["domain"].tolist(),
+            "complexity": features["complexity"].tolist(),
+            "quality_score": judged.score.tolist(),
+            "quality_tier": judged.tier.tolist(),
+            "created_at": c.column("created_at"),
+            "updated_at": c.column("updated_at"),
+            "source_id": c.source_id,
+            "parent_id": c.column("parent_id"),
+            "group_key": c.group_key,
+            "licence": c.column("licence"),
+            "language": c.column("language"),
+            "content_hash": hashes,
+            "input_hash": list(map(input_hash, c.history, c.input_text)),
+            "state": state,
+            "reason": reason,
+            "flags": flags,
+            "weight": c.column("weight"),
+            "validated": [True] * n,
+            "used_in_training": [False] * n,
+            "training_run_id": [None] * n,
+        }
+    )
 
 
-def _log(rows: list[dict[str, Any]], judged: _Judged) -> list[dict[str, Any]]:
+def _log(ids: Sequence[str], judged: _Judged) -> list[dict[str, Any]]:
     first: dict[str, int] = {}
-    for i, row in enumerate(rows):
-        first.setdefault(row["id"], i)
+    for i, id in enumerate(ids):
+        first.setdefault(id, i)
     log: list[dict[str, Any]] = []
 
     def add(hit: np.ndarray, rule: str, outcome: str, measure: np.ndarray, reason: str) -> None:
-        for i in np.flatnonzero(hit):
-            if first[rows[i]["id"]] == i:
+        for i in np.flatnonzero(hit).tolist():
+            if first[ids[i]] == i:
                 value = round(float(measure[i]), 4)
-                entry = {"example_id": rows[i]["id"], "rule": rule, "outcome": outcome, "measure": value}
+                entry = {"example_id": ids[i], "rule": rule, "outcome": outcome, "measure": value}
                 log.append({**entry, "reason": reason})
 
     for name, (rule, hit, measure) in judged.findings.items():

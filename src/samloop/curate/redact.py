@@ -48,15 +48,21 @@ def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, int, 
         rows = [row for row, text in enumerate(column) if text]
         places += [(name, row) for row in rows]
         texts += [column[row] for row in rows]
+    alike: dict[int, list[int]] = {}  # most records of a file have the very same metadata
     for row, metadata in enumerate(columns.metadata):
         if metadata:
-            places.append(("metadata", row))
-            texts.append(_BETWEEN.join(_strings(metadata)))
+            alike.setdefault(id(metadata), []).append(row)
+    for rows in alike.values():
+        places.append(("metadata", rows[0]))
+        texts.append(_BETWEEN.join(_strings(columns.metadata[rows[0]])))
     for row, history in enumerate(columns.history):
         if history:
             places += [("history", row)] * len(history)
             texts += [turn["content"] for turn in history]
-    return ((*places[k], seen) for k, seen in _seen(texts, redactor))
+    for k, seen in _seen(texts, redactor):
+        name, row = places[k]
+        for each in alike[id(columns.metadata[row])] if name == "metadata" else (row,):
+            yield name, each, seen
 
 
 def _seen(texts: Sequence[str], redactor: Redactor) -> Iterable[tuple[int, int]]:

@@ -29,6 +29,7 @@ from samloop.loop.items import evaluation_items
 from samloop.loop.reading import known_options, reading, source_of
 from samloop.protocols import SHALL_LOOK, Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
+from samloop.rows import Rows
 from samloop.store.filters import UNKNOWN
 
 Progress = Callable[[dict[str, Any]], None]
@@ -272,14 +273,10 @@ class _Intake:
     def _turn_away(self, reject: Reject) -> None:
         self.report.read += 1
         self.report.rejected += 1
-        if part := self._told_parts and _below(reject.location, self.report.location):
-            self._count_part(part, "rejected")
+        if getattr(self.read, "in_parts", False):
+            self._count_part(_below(reject.location, self.report.location), "rejected")
         self.report.reasons[reject.reason] += 1
         self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
-
-    @property
-    def _told_parts(self) -> bool:
-        return bool(getattr(self.read, "in_parts", False))
 
     def _count_part(self, part: str, outcome: str) -> None:
         counts = self.report.parts.setdefault(part, Counter())
@@ -288,8 +285,8 @@ class _Intake:
 
     def _store(self, curated: Curated, label: _Label) -> None:
         for at, reason in label.wishes.items():
-            if curated.rows[at]["state"] == "accepted":
-                curated.rows[at].update(state="review", reason=reason)
+            if curated.rows.columns["state"][at] == "accepted":
+                curated.rows.put(at, {"state": "review", "reason": reason})
         log = settle(self.context.store, curated.rows, curated.log)
         added = self.context.store.add_batch(
             curated.rows,
@@ -305,17 +302,27 @@ class _Intake:
     def _marked(self, mark: Mark) -> Mapping[str, Any]:
         return {**mark.value, REFUSED_UNDER: self.admission.key} if self.refused_any else mark.value
 
-    def _count(self, rows: Sequence[Mapping[str, Any]], inserted: Sequence[bool]) -> None:
+    def _count_parts(self, rows: Rows, inserted: Sequence[bool]) -> None:
+        if not getattr(self.read, "in_parts", False):
+            return
+        columns = rows.columns
+        for metadata, state, is_new in zip(
+            columns.get("metadata", ()), columns.get("state", ()), inserted, strict=True
+        ):
+            if part := _part(orjson.loads(metadata)):
+                self._count_part(part, _OUTCOMES[state] if is_new else "duplicate")
+
+    def _count(self, rows: Rows, inserted: Sequence[bool]) -> None:
         report = self.report
         report.read += len(rows)
-        for row, is_new in zip(rows, inserted, strict=True):
-            if self._told_parts and (part := _part(orjson.loads(row["metadata"]))):
-                self._count_part(part, _OUTCOMES[row["state"]] if is_new else "duplicate")
+        self._count_parts(rows, inserted)
+        for at, (state, is_new) in enumerate(zip(rows.columns.get("state", ()), inserted, strict=True)):
             if not is_new:
                 report.duplicate += 1
-            elif row["state"] == "accepted":
+            elif state == "accepted":
                 report.added += 1
             else:
+                row = rows[at]
                 if row["state"] == "rejected":
                     report.rejected += 1
                 else:

@@ -9,10 +9,11 @@ import orjson
 
 from samloop.curate.preference import OPPOSITE
 from samloop.example import ID_LENGTH, content_hash
+from samloop.rows import Rows
 from samloop.store import Store
 
 
-def settle(store: Store, rows: Sequence[dict[str, Any]], log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def settle(store: Store, rows: Rows, log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Reject each preference among `rows` whose opposite is stored, and that one as well.
 
     Nothing tells which of the two holds, so the outcome must not hang on which came first. Only what a person has
@@ -22,7 +23,9 @@ def settle(store: Store, rows: Sequence[dict[str, Any]], log: Sequence[Mapping[s
     Returns:
         `log` with an entry for each row that was rejected here.
     """
-    opposite_of = {_opposite(row): row for row in rows if row["format"] == "dpo" and row["rejected_output"]}
+    columns = rows.columns
+    pairs = [at for at, form in enumerate(columns.get("format", ())) if form == "dpo"]
+    opposite_of = {_opposite(rows[at]): at for at in pairs if columns["rejected_output"][at]}
     if not opposite_of:
         return list(log)
     stored = store.states_of(opposite_of)
@@ -35,11 +38,11 @@ def settle(store: Store, rows: Sequence[dict[str, Any]], log: Sequence[Mapping[s
         store.update_examples(overruled)
     added = []
     for id in stored:
-        row = opposite_of[id]
-        if row["reason"] != OPPOSITE:
-            row |= {"state": "rejected", "reason": OPPOSITE}
-            entry = {"example_id": row["id"], "rule": "contradictory_pair", "outcome": "reject", "measure": 1.0}
-            added.append({**entry, "reason": OPPOSITE})
+        at = opposite_of[id]
+        if columns["reason"][at] != OPPOSITE:
+            rows.put(at, {"state": "rejected", "reason": OPPOSITE})
+            entry = {"rule": "contradictory_pair", "outcome": "reject", "measure": 1.0, "reason": OPPOSITE}
+            added.append({"example_id": columns["id"][at], **entry})
     return [*log, *added]
 
 

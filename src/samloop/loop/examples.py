@@ -45,11 +45,12 @@ class Kept:
 def add(context: Context, example: Example, *, domain: str | None = None) -> Kept:
     """Judge `example` and store it; `domain` where a person knows better than the rules."""
     curated = _judged(context, example)
-    row = curated.rows[0] | ({"domain": domain} if domain else {})
-    log = settle(context.store, [row], curated.log)
-    added = context.store.add_batch([row], log=log, identifiers=curated.identifiers)
+    if domain:
+        curated.rows.put(0, {"domain": domain})
+    log = settle(context.store, curated.rows, curated.log)
+    added = context.store.add_batch(curated.rows, log=log, identifiers=curated.identifiers)
     outcome: Outcome = "Added" if added.added else "Already there"
-    return Kept(context.store.get_example(row["id"]), outcome, curated.redacted)
+    return Kept(context.store.get_example(curated.rows[0]["id"]), outcome, curated.redacted)
 
 
 def check_editable(example: Example) -> None:
@@ -77,7 +78,9 @@ def edit(context: Context, old: Example, new: Example) -> Kept:
     changes = {name: getattr(new, name) for name in LOOSE if getattr(new, name) != getattr(old, name)}
     draft = replace(new, source=old.source, parent_id=old.id, metadata=_edited(old))
     curated = _judged(context, draft)
-    row = curated.rows[0] | ({"domain": new.domain} if "domain" in changes else {})
+    if "domain" in changes:
+        curated.rows.put(0, {"domain": new.domain})
+    row = curated.rows[0]
     if row["id"] == old.id:
         if not changes:
             raise UsageError(f"the edited text is that of example {old.id}; nothing was changed")
@@ -86,7 +89,8 @@ def edit(context: Context, old: Example, new: Example) -> Kept:
     if row["state"] == "rejected":
         raise InputError(f"the rules turn the edited example away ({row['reason']}); nothing was changed")
     swapped = (old.output_text, old.rejected_output) == (row["rejected_output"], row["output_text"])
-    log = curated.log if swapped else settle(context.store, [row], curated.log)
+    log = curated.log if swapped else settle(context.store, curated.rows, curated.log)
+    row = curated.rows[0]
     plain = {name: orjson.loads(row[name]) for name in ("conversation_history", "metadata", "flags")}
     digests = [digest for _, digest in curated.identifiers]
     context.store.replace_example(old.id, Example(**{**row, **plain}), log=log, identifiers=digests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,12 +52,17 @@ class Origin:
     location: str
     dataset: str
     licence: str | None = None
+    about: dict[str, Any] = field(init=False, compare=False)
+    """The metadata of a record that brings none of its own; one dictionary for all of them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "about", {"dataset": self.dataset})
 
     def examples(
         self, drafts: Iterable[Draft], record: Json, number: int, extras: tuple[str, ...], carried: bool
     ) -> list[Example]:
         """`drafts` with where they came from; `extras` are the record's keys that no parser consumed."""
-        metadata: dict[str, Any] = {"dataset": self.dataset}
+        metadata = {**self.about} if extras or carried else self.about
         if extras:
             _keep(metadata, record, extras)
         if not carried:

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Column, Connection, Row, bindparam, func, insert, select, update
 
 from samloop.errors import UsageError
-from samloop.store.database import chunks, next_revision
+from samloop.store.database import among, next_revision
 from samloop.store.noun import Noun
 from samloop.store.tables import training_examples, validation_log
 
@@ -85,8 +85,8 @@ def _groups(connection: Connection, strategy: str) -> Iterator[DuplicateGroup]:
     hashes = list(connection.execute(repeated).scalars())
     length = func.length(c.input_text) + func.length(c.output_text)
     wanted = (c.id, column.label("hash"), c.format, c.system_prompt, c.context, c.quality_score, c.validated)
-    for chunk in chunks(hashes):
-        statement = select(*wanted, c.metadata.label("about"), length.label("length")).where(live, column.in_(chunk))
+    for these in among(connection, column, hashes):
+        statement = select(*wanted, c.metadata.label("about"), length.label("length")).where(live, these)
         rows = sorted(connection.execute(statement), key=lambda row: _sameness(row, strategy))
         for _, members in groupby(rows, key=lambda row: _sameness(row, strategy)):
             ranked = sorted(members, key=_rank)

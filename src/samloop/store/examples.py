@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from samloop.errors import NotFoundError, UsageError
 from samloop.example import Example, to_json
-from samloop.store.database import chunks, current_revision, next_revision
+from samloop.store.database import among, current_revision, next_revision
 from samloop.store.filters import Filters, Order, order_by
 from samloop.store.noun import Noun, find_key
 from samloop.store.rows import JSON_FIELDS, fields, from_example, to_example
@@ -149,11 +149,12 @@ class Examples(Noun):
 
     def _name_missing(self, connection: Any, ids: Sequence[str]) -> None:
         c = training_examples.c
-        for chunk in chunks(ids):
-            known = set(connection.execute(select(c.id).where(c.id.in_(chunk))).scalars())
-            for id in chunk:
-                if id not in known:
-                    raise NotFoundError(f"there is no example '{id}' in the store; nothing was changed")
+        known: set[str] = set()
+        for these in among(connection, c.id, ids):
+            known.update(connection.execute(select(c.id).where(these)).scalars())
+        for id in ids:
+            if id not in known:
+                raise NotFoundError(f"there is no example '{id}' in the store; nothing was changed")
 
     def replace_example(
         self,
@@ -204,8 +205,8 @@ class Examples(Noun):
         c = training_examples.c
         found: dict[str, tuple[str, str]] = {}
         with self._database.read() as connection:
-            for chunk in chunks(list(ids)):
-                rows = connection.execute(select(c.id, c.state, c.metadata).where(c.id.in_(chunk)))
+            for these in among(connection, c.id, ids):
+                rows = connection.execute(select(c.id, c.state, c.metadata).where(these))
                 found |= {row[0]: (row[1], row[2]) for row in rows}
         return found
 

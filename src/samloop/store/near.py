@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import delete, insert, or_, select
 
 from samloop.example import Example
-from samloop.store.database import chunks
+from samloop.store.database import among
 from samloop.store.noun import Noun
 from samloop.store.tables import near_pairs, training_examples
 
@@ -40,8 +40,8 @@ class Near(Noun):
         for pair in pairs:
             parts.setdefault((pair.example_id, pair.match_id), pair.part)
         with self._database.write() as connection:
-            for chunk in chunks(sorted({pair.example_id for pair in pairs})):
-                found = connection.execute(select(c.example_id, c.match_id).where(c.example_id.in_(chunk)))
+            for these in among(connection, c.example_id, sorted({pair.example_id for pair in pairs})):
+                found = connection.execute(select(c.example_id, c.match_id).where(these))
                 known |= {(row.example_id, row.match_id) for row in found}
             fresh = [
                 {"example_id": example_id, "match_id": match_id, "part": part}
@@ -56,10 +56,9 @@ class Near(Noun):
         """Remove the pairs of examples that are erased; how many. Clusters they held together may fall apart."""
         c, gone = near_pairs.c, 0
         with self._database.write() as connection:
-            for chunk in chunks(sorted(set(ids))):
-                gone += connection.execute(
-                    delete(near_pairs).where(or_(c.example_id.in_(chunk), c.match_id.in_(chunk)))
-                ).rowcount
+            for column in (c.example_id, c.match_id):
+                for these in among(connection, column, sorted(set(ids))):
+                    gone += connection.execute(delete(near_pairs).where(these)).rowcount
         return gone
 
     def near_pairs(self, part: Part | None = None) -> list[NearPair]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from samloop.errors import NotFoundError, UsageError
-from samloop.store.database import chunks
+from samloop.store.database import among
 from samloop.store.noun import Noun, find_key, to_plain, to_row
 from samloop.store.tables import run_examples, training_examples, training_runs
 
@@ -172,8 +172,8 @@ def mark_used(connection: Connection, ids: list[str], run_id: str | None) -> int
     if run_id is not None:
         values["training_run_id"] = run_id
     return sum(
-        connection.execute(update(training_examples).where(c.id.in_(chunk)).values(**values)).rowcount
-        for chunk in chunks(ids)
+        connection.execute(update(training_examples).where(these).values(**values)).rowcount
+        for these in among(connection, c.id, ids)
     )
 
 

@@ -172,7 +172,7 @@ class _Judging:
             for examples in self._batches(at):
                 curated = curator.curate(examples)
                 self.redacted[at].update(curated.redacted)
-                self._take(at, curated.rows)
+                self._take(at, list(curated.rows))
 
     def _batches(self, at: int) -> Iterator[list[Example]]:
         examples: list[Example] = []

@@ -13,7 +13,8 @@ medians of alternating rounds, one process each, after warming up.
 
     python -m venv DS && DS/bin/pip install detect-secrets==1.5.0
     python -m venv CS && CS/bin/pip install credsweeper==1.19.5
-    python benchmarks/curation/secrets.py --detect-secrets DS/bin/python --credsweeper CS/bin/python [--family tune]
+    python benchmarks/curation/secrets_f1.py --detect-secrets DS/bin/python --credsweeper CS/bin/python \
+        [--family tune]
 """
 
 from __future__ import annotations
