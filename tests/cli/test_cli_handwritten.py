@@ -82,6 +82,18 @@ def test_an_editor_that_fails_changes_nothing(run: Any, editor: Any, home: Path,
     assert forms(home) == []
 
 
+@pytest.mark.parametrize("command", ["'", "no-such-editor --wait"])
+def test_an_editor_that_cannot_be_started_is_one_line(
+    run: Any, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", command)
+    ran = run("examples", "add", "--editor")
+    assert ran.code in (1, 2)
+    assert "$EDITOR" in ran.err
+    assert ran.err.count("\n") == 1
+
+
 def test_without_an_editor_one_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.delenv("EDITOR", raising=False)
@@ -135,6 +147,8 @@ def test_a_file_cannot_say_that_it_was_reviewed(run: Any, tmp_path: Path) -> Non
         (["one", "two", "--reason", "because"], "expected --rejected beside --reason"),
         (["one", "two", "--domain", "nonsense"], "expected --domain to be one of"),
         (["-", "-"], "got '-' for both"),
+        (["one", "two", "--licence", "\udcff"], "expected a licence such as MIT"),
+        (["one", "two", "--language", "no language"], "expected a language such as en"),
     ],
 )
 def test_wrong_usage_is_one_line(run: Any, arguments: list[str], part: str) -> None:

@@ -143,7 +143,7 @@ def _show_parts(out: Output, entry: Mapping[str, Any]) -> None:
     parts = entry.get("parts", {})
     if len(parts) < 2:
         return
-    rows = [[shorten(name, 40), *(f"{counts[c]:,}" for c in COUNTS)] for name, counts in parts.items()]
+    rows = [[shorten(name, 32), *(f"{counts[c]:,}" for c in COUNTS)] for name, counts in parts.items()]
     if len(rows) > MOST_PARTS:
         rows = [*rows[:MOST_PARTS], [f"{len(rows) - MOST_PARTS:,} more", *("" for _ in COUNTS)]]
     out.line()

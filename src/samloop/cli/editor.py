@@ -68,7 +68,10 @@ def _kept(path: Path, before: str) -> Iterator[None]:
 def _editor() -> list[str]:
     named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if named and named.strip():
-        return shlex.split(named)
+        try:
+            return shlex.split(named)
+        except ValueError as error:
+            raise UsageError(f"expected a command in $EDITOR, got one that cannot be read ({error})") from None
     for name in USUAL:
         if shutil.which(name):
             return [name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -20,6 +21,12 @@ REPLACED: Final = "replaced by "
 """What the reason of an edited example begins with; the id of its successor follows."""
 
 Outcome = Literal["Added", "Already there", "Replaced", "Changed"]
+
+NAMES: Final = {
+    "licence": re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:() _-]{0,119}"),
+    "language": re.compile(r"[A-Za-z][A-Za-z0-9+#.-]{0,23}"),
+}
+EXAMPLES: Final = {"licence": "MIT or 'MIT OR Apache-2.0'", "language": "en or python"}
 
 LOOSE: Final = ("domain", "licence", "language", "group_key", "weight", "preference_reason")
 """Fields outside the content: changing them leaves the example the same one."""
@@ -43,7 +50,11 @@ class Kept:
 
 
 def add(context: Context, example: Example, *, domain: str | None = None) -> Kept:
-    """Judge `example` and store it; `domain` where a person knows better than the rules."""
+    """Judge `example` and store it; `domain` where a person knows better than the rules.
+
+    Raises:
+        UsageError: its licence or language is none.
+    """
     curated = _judged(context, example)
     if domain:
         curated.rows.put(0, {"domain": domain})
@@ -71,7 +82,8 @@ def edit(context: Context, old: Example, new: Example) -> Kept:
     so that it is neither trained on nor collected again. Source, group and origin go over to the new one.
 
     Raises:
-        UsageError: nothing was changed, the old one was replaced before, or the new content is stored already.
+        UsageError: a licence or language is none, nothing was changed, the old one was replaced before, or the new
+            content is stored already.
         InputError: the rules turn the new content away; nothing was changed.
     """
     check_editable(old)
@@ -98,6 +110,10 @@ def edit(context: Context, old: Example, new: Example) -> Kept:
 
 
 def _judged(context: Context, example: Example) -> Curated:
+    for name, pattern in NAMES.items():
+        value = getattr(example, name)
+        if value is not None and not pattern.fullmatch(value):
+            raise UsageError(f"expected a {name} such as {EXAMPLES[name]}, got {value!r:.60}")
     curator = Curator(context.recipe.curate, items=evaluation_items(context), identifier_key=identifier_key(context))
     return curator.curate([example])
 
