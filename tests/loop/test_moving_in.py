@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from samloop.home import Home
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
 from samloop.loop.moving_in import _shapes, move_in_adapters
+from samloop.loop.validate import validate
 from samloop.recipe import Recipe, SourceSettings
 from samloop.store import Store
 from samloop.train.adapter import Adapter, initial
@@ -108,6 +111,40 @@ def test_an_adapter_of_another_base_waits(context: Context, older: Path) -> None
     (entry,) = move_in_adapters(context, str(older))
     assert entry["state"] == "candidate"
     assert "it was made for somebody/other-base, not for the recipe's pocket" in entry["reason"]
+
+
+def test_checkpoints_and_adapters_of_unfinished_jobs_stay_behind(context: Context, older: Path) -> None:
+    write_adapter(older / "jobs/7/adapter")
+    write_adapter(older / "jobs/7/adapter/checkpoint-100", seed=1)
+    write_adapter(older / "jobs/8/adapter", seed=2)
+    for job, status in (("7", "completed"), ("8", "running")):
+        (older / f"jobs/{job}/status.json").write_text(json.dumps({"status": status}))
+    told = {entry["folder"]: entry["state"] for entry in move_in_adapters(context, str(older))}
+    assert told == {"jobs/7/adapter": "champion", "jobs/8/adapter": "not taken"}
+
+
+def test_what_waited_for_a_person_still_waits_when_it_is_judged_again(context: Context, older: Path) -> None:
+    row = {"question": "What is in the cellar?", "answer": "The pump, the tank and three old bicycles."}
+    with closing(sqlite3.connect(older / "distillation.db")) as database, database:
+        database.execute("CREATE TABLE examples (id, question, answer, status)")
+        database.execute("INSERT INTO examples VALUES (1, ?, ?, 'pending')", list(row.values()))
+    (report,) = collect(context, [SourceSettings(kind="sam-home", location=str(older))]).sources
+    assert (report.added, report.review) == (0, 1)
+    assert validate(context)["kept"] == 1
+    (example,) = context.store.select()
+    assert (example.state, example.source) == ("review", "distillation")
+
+
+def test_all_of_it_can_be_sent_to_review(context: Context, older: Path) -> None:
+    (older / "feedback_derived").mkdir()
+    line = {
+        "question": "Who mends it?",
+        "original_response": "You do.",
+        "correction": "The plumber does, on Fridays.",
+    }
+    (older / "feedback_derived/made_up.jsonl").write_text(json.dumps(line) + "\n")
+    (report,) = collect(context, [SourceSettings(kind="sam-home", location=str(older), review=True)]).sources
+    assert (report.added, report.review) == (0, 3)
 
 
 @pytest.mark.parametrize("damage", ["pickled", "cut off", "no configuration that can be read"])

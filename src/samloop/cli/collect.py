@@ -143,11 +143,17 @@ def _show_parts(out: Output, entry: Mapping[str, Any]) -> None:
     parts = entry.get("parts", {})
     if len(parts) < 2:
         return
-    rows = [[shorten(name, 32), *(f"{counts[c]:,}" for c in COUNTS)] for name, counts in parts.items()]
+    rows = [[_end(name, 32), *(f"{counts[c]:,}" for c in COUNTS)] for name, counts in parts.items()]
     if len(rows) > MOST_PARTS:
         rows = [*rows[:MOST_PARTS], [f"{len(rows) - MOST_PARTS:,} more", *("" for _ in COUNTS)]]
     out.line()
     out.table(["from", *(f">{name}" for name in COUNTS)], rows)
+
+
+def _end(name: str, width: int) -> str:
+    """The end of a path, which tells more than its beginning, in at most `width` characters."""
+    line = one_line(name)
+    return line if len(line) <= width else f"…{line[1 - width :]}"
 
 
 def _show_adapters(out: Output, entry: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from samloop.errors import ModelError
 from samloop.files import readable
 from samloop.loop.context import Context
 from samloop.recipe import Recipe
+from samloop.sources.sam_home import FINISHED, job_state
 from samloop.text.base import resolve_base
 from samloop.train.adapter import Adapter
 
@@ -46,6 +47,10 @@ def move_in_adapters(context: Context, place: str) -> list[dict[str, Any]]:
     new: dict[Path, str] = {}
     for folder in found:
         name = readable(folder.relative_to(root).as_posix())
+        if (job_state(folder / CONFIG, root) or FINISHED[0]) not in FINISHED:
+            reason = "its job has not ended, or not well"
+            told.append({"adapter": None, "state": "not taken", "folder": name, "reason": reason})
+            continue
         try:
             adapter = Adapter.read(folder)
             known, id = registry.adopt(folder, SLOT, base=adapter.base_name or context.recipe.train.model)
@@ -82,6 +87,7 @@ def _below(root: Path) -> Iterator[Path]:
         deep = len(here.relative_to(root).parts)
         folders[:] = sorted(name for name in folders if name not in SKIPPED) if deep < DEEPEST else []
         if CONFIG in names:
+            folders[:] = []  # what lies below are its checkpoints
             yield here
 
 

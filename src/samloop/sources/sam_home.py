@@ -36,7 +36,7 @@ knows most about them comes first."""
 
 JOBS: Final = frozenset(name for name in FOLDERS if name.endswith("jobs"))
 JOB_FILES: Final = ("job.json", "status.json", "state.json")
-FINISHED: Final = frozenset({"finished", "completed", "complete", "done", "succeeded", "success"})
+FINISHED: Final = ("finished", "completed", "complete", "done", "succeeded", "success")
 
 SKIPPED: Final = frozenset({"adapters", "models", "cache", "logs", "node_modules", "site-packages", "__pycache__"})
 """Folders in which no training data lies; adapters are moved in by themselves."""
@@ -209,9 +209,9 @@ class Installation:
     def _files(self, paths: Sequence[Path], state: dict[str, Any]) -> Iterator[Record]:
         ready: list[datasets.Job | datasets.TurnedAway] = []
         for path in paths:
-            ended = _job_of(path, self.folder)
+            state_of_job = job_state(path, self.folder)
             for job in datasets.jobs_of(self.folder, [path], state, alone=False, known=_known):
-                if ended is None or ended in FINISHED:
+                if state_of_job is None or state_of_job in FINISHED:
                     ready.append(job)
                 elif isinstance(job, datasets.Job) and "ended" not in state.get(job.name, {}):
                     yield Reject(readable(path), "unfinished job", "its job has not ended; it comes in when it has")
@@ -301,8 +301,9 @@ def _is_database(path: Path) -> bool:
         return False
 
 
-def _job_of(path: Path, folder: Path) -> str | None:
-    """How the job ended that the file at `path` belongs to; None where it is of no job, or nobody knows."""
+def job_state(path: Path, folder: Path) -> str | None:
+    """How it stands with the job, below `folder`, that what lies at `path` belongs to, in lower case; `FINISHED` are
+    those that ended well. None where it is of no job, or nobody knows."""
     for parent in path.parents:
         if parent == folder or parent.name in JOBS:
             return None
