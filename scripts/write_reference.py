@@ -20,7 +20,7 @@ from samloop.recipe import PRESETS, Collect, Recipe, SourceSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "recipe.md"
 
-BUILT_IN_SOURCES = ("git", "docs", "routing", "dataset")
+BUILT_IN_SOURCES = ("git", "docs", "routing", "dataset", "manual", "sam-home")
 
 INTRODUCTION = """# The recipe
 

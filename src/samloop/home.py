@@ -62,6 +62,10 @@ class Home:
         return self.path / "reports"
 
     @property
+    def forms(self) -> Path:
+        return self.path / "forms"
+
+    @property
     def lock(self) -> Path:
         return self.path / "turn.lock"
 

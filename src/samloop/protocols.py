@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from samloop.example import Example, Message
 
@@ -52,6 +52,11 @@ class Mark:
 Record = Example | Reject | Mark
 
 
+SHALL_LOOK: Final = "a person shall look: "
+"""What the reason of an example begins with that a source wants to be seen by a person first: accepted by the rules,
+it waits in review. A source sets `Example.state` to "review" and this reason; it can set nothing better."""
+
+
 class Source(Protocol):
     """Yields the examples found at `location` that came after `since`.
 
@@ -67,16 +72,22 @@ class Source(Protocol):
     def __call__(self, location: str, since: Mapping[str, Any] | None, **options: Any) -> Iterator[Record]: ...
 
 
-def source(name: str, *, needs_location: bool = False) -> Callable[[F], F]:
+def source(
+    name: str, *, needs_location: bool = False, in_parts: bool = False, yields: tuple[str, ...] = ()
+) -> Callable[[F], F]:
     """Mark a generator function as the source called `name` (the value of `Example.source` it yields).
 
     Args:
         needs_location: it reads nothing without one, so that a call without is refused before it starts.
+        in_parts: the report counts per file or table: what stands under ``dataset`` in the metadata of examples, and
+            what follows the location in that of rejects.
+        yields: other sources in whose names it speaks, because it brings their examples from elsewhere.
     """
 
     def mark(function: F) -> F:
         function.source_name = name  # type: ignore[attr-defined]
         function.needs_location = needs_location  # type: ignore[attr-defined]
+        function.in_parts, function.yields = in_parts, yields  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -60,6 +60,9 @@ class SourceSettings(BaseModel):
     location: str = Field("", description="path or address; relative paths start at the recipe's folder")
     review: bool = Field(False, description="send all of it to review first")
     enabled: bool = Field(True, description="whether a turn reads it")
+    allow_licences: tuple[str, ...] = Field(
+        (), description="SPDX ids that this source may bring although [collect] refuses them"
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -74,6 +77,8 @@ class Collect(Section):
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
     workers: int = Field(2, ge=0, description="processes that judge examples of a large source; 0: none but this one")
     side_by_side: int = Field(4, ge=1, description="sources read at once, where the recipe names several")
+    licences: tuple[str, ...] = Field((), description="SPDX ids to let in; empty: all; 'unknown' stands for none")
+    noncommercial: bool = Field(True, description="whether to let in what a licence forbids to use commercially")
     sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
 
 

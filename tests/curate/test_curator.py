@@ -19,7 +19,7 @@ from samloop.curate.batch import FEW, SCHEMA, cleaned
 from samloop.curate.engine import Curated, Curator
 from samloop.errors import InputError, PluginError, RecipeError
 from samloop.example import DOMAINS, ROLES, Example, normalise
-from samloop.protocols import Finding, rule
+from samloop.protocols import SHALL_LOOK, Finding, rule
 from samloop.recipe import Curate
 from samloop.rows import Rows
 
@@ -89,11 +89,12 @@ def test_a_short_plain_answer_is_accepted_as_bronze(asked: str, answered: str) -
         ),
         ({"output_text": "I'm sorry, but I can't assist with that."}, "review", "answer refuses"),
         ({"source": "claude_capture"}, "review", "its source is set to be reviewed"),
-        ({"metadata": {"needs_review": "correction"}}, "review", "its source asks a person to decide"),
-        ({"metadata": {"needs_review": "correction"}, "output_text": ""}, "rejected", "output is empty"),
+        ({"state": "review", "reason": f"{SHALL_LOOK}why"}, "review", f"{SHALL_LOOK}why"),
+        ({"state": "review", "reason": f"{SHALL_LOOK}why", "output_text": ""}, "rejected", "output is empty"),
+        ({"state": "review", "reason": "why"}, "accepted", None),
     ],
 )
-def test_state_and_reason(changed: dict[str, Any], state: str, reason: str) -> None:
+def test_state_and_reason(changed: dict[str, Any], state: str, reason: str | None) -> None:
     result = curated(example(**changed), review=changed.get("source") == "claude_capture")
     assert (result.rows[0]["state"], result.rows[0]["reason"]) == (state, reason)
 

@@ -13,6 +13,7 @@ from cases.chatgpt import Node, conversation, node
 from chat_records import SHARED, Found, texts
 
 from samloop.sources.chatgpt import read
+from samloop.sources.chats import CORRECTED
 
 ASK, ANSWER = "How do I prime the pump?", "Fill its housing with water, close the lid and switch it on."
 OTHER = "One primes pumps by priming them."
@@ -465,7 +466,7 @@ def test_a_correction_is_a_candidate_for_a_person(tmp_path: Path) -> None:
     got = found(tmp_path, talk)
     assert got.pairs == [(ANSWER, OTHER)]
     candidate = got.examples[1]
-    assert candidate.metadata["needs_review"] == "correction"
+    assert (candidate.state, candidate.reason) == ("review", CORRECTED)
     assert candidate.metadata["correction"] == "No, tell me the steps."
     assert candidate.input_text == ASK
 

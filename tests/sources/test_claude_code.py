@@ -11,6 +11,7 @@ from cases.claude_code import call, line, result, text
 from chat_records import SHARED, Found, texts
 
 from samloop.errors import SourceError
+from samloop.sources.chats import CORRECTED
 from samloop.sources.claude_code import read
 from samloop.sources.exchanges import is_correction
 
@@ -120,7 +121,7 @@ def test_a_correction_is_a_candidate_and_edits_are_approved_by_going_on(tmp_path
     whole, candidate = got.examples
     assert whole.metadata["accepted_edits"] == 1, "the first was corrected, the last failed"
     assert (candidate.input_text, candidate.output_text, candidate.rejected_output) == (ASK, ANSWER, OTHER)
-    assert candidate.metadata["needs_review"] == "correction"
+    assert (candidate.state, candidate.reason) == ("review", CORRECTED)
     assert candidate.metadata["correction"] == "No, do it like this: tell me where the water goes."
     assert candidate.source_id == "u3#correction"
 

@@ -297,6 +297,11 @@ def test_two_readings_are_equal(tmp_path: Path) -> None:
         ("a.jsonl.license", "SPDX-License-Identifier: CC-BY-4.0\n", "CC-BY-4.0"),
         ("README.md", "---\nlicense: apache-2.0\ntags: [x]\n---\n# Card\n", "Apache-2.0"),
         ("README.md", "---\nlicense:\n- cc-by-nc-4.0\n---\n", "CC-BY-NC-4.0"),
+        ("README.md", "---\nlicense:\n- mit\n- cc-by-4.0  # the texts\ntags:\n- x\n---\n", "MIT AND CC-BY-4.0"),
+        ("README.md", "---\nlicense: [mit, apache-2.0]\n---\n", "MIT AND Apache-2.0"),
+        ("README.md", "---\nlicense: llama3\n---\n", "LicenseRef-llama3"),
+        ("README.md", "---\nlicense: other\nlicense_name: made up 1.0\n---\n", "LicenseRef-made-up-1.0"),
+        ("README.md", "---\nlicense: unknown\n---\n", None),
         ("LICENSE", "Permission is hereby granted, free of charge, to any person obtaining a copy", "MIT"),
         ("LICENSE", "All rights reserved.", None),
         ("README.md", "# Words without a card\n", None),
@@ -343,3 +348,19 @@ def test_real_sets_come_in_whole(location: str, examples: int, turned_away: int)
     assert (len(found), len(rejects)) == (examples, turned_away)
     assert all(example.source_id for example in found)
     assert collect(SHARED / location, mark)[:2] == ([], [])
+
+
+def test_the_card_above_counts_up_to_the_folder_that_was_named(tmp_path: Path) -> None:
+    card = "---\nlicense: cc-by-4.0\n---\n"
+    (tmp_path / "LICENSE").write_text("SPDX-License-Identifier: MIT\n")
+    deep = tmp_path / "set" / "data" / "en"
+    deep.mkdir(parents=True)
+    write(tmp_path / "set" / "README.md", card)
+    write(deep / "a.jsonl", jsonl(record(1)))
+    write(deep.parent / "b.jsonl", jsonl(record(2)))
+    write(deep.parent / "c.jsonl", jsonl(record(3)))
+    write(deep.parent / "c.jsonl.license", "CC0-1.0")
+    licences = {example.input_text: example.licence for example in collect(tmp_path / "set")[0]}
+    assert list(licences.values()) == ["CC-BY-4.0", "CC0-1.0", "CC-BY-4.0"]
+    assert collect(deep)[0][0].licence is None  # nothing above what was named is looked at
+    assert collect(deep.parent / "b.jsonl")[0][0].licence == "CC-BY-4.0"  # but for the folder above "data"

@@ -40,6 +40,7 @@ PAIRS = [
     {"prompt": QUESTION, "response": ANSWER + "</s>"},
     {"Question": QUESTION, "Answer": ANSWER},
     {"prompt": QUESTION, "completion": ANSWER, "label": True},
+    {"instruction": QUESTION, "input": "", "output": ANSWER, "kto_tag": True},
     {"instruction": QUESTION, "instances": [{"input": "", "output": ANSWER}]},
     {"instruction": QUESTION, "output": ANSWER, "messages": None},
 ]
@@ -463,3 +464,51 @@ def test_examples_are_plain_json() -> None:
     for record in [*PAIRS, *CHATS, *PREFERENCES]:
         for example in read(record):
             orjson.dumps(example.to_dict())
+
+
+WORSE = "A stone does."
+VERDICTS = [
+    {"instruction": QUESTION, "output_1": WORSE, "output_2": ANSWER, "label": 2},
+    {"history": QUESTION, "human_ref_A": ANSWER, "human_ref_B": WORSE, "labels": 1},
+    {"history": QUESTION, "human_ref_A": WORSE, "human_ref_B": ANSWER, "labels": 0},
+    {
+        "conversation_a": [turn("user", QUESTION), turn("assistant", WORSE)],
+        "conversation_b": [turn("user", QUESTION), turn("assistant", ANSWER)],
+        "winner": "model_b",
+        "turn": 1,
+    },
+]
+
+
+@pytest.mark.parametrize("record", VERDICTS, ids=lambda record: "+".join(record))
+def test_two_outputs_with_a_verdict_are_a_preference(record: dict) -> None:
+    example = one(record)
+    assert (example.format, example.input_text) == ("dpo", QUESTION)
+    assert (example.output_text, example.rejected_output) == (ANSWER, WORSE)
+    assert example.group_key
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({**VERDICTS[3], "winner": "tie"}, "no preference"),
+        ({**VERDICTS[3], "winner": "both"}, "unknown label"),
+        (
+            {
+                "conversation_a": [turn("user", QUESTION), turn("assistant", ANSWER)] * 2,
+                "conversation_b": [turn("user", QUESTION), turn("assistant", WORSE)] * 2,
+                "winner": "model_a",
+            },
+            "two conversations",
+        ),
+    ],
+)
+def test_a_verdict_that_says_nothing_about_two_answers_is_turned_away(record: dict, reason: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        read(record)
+    assert caught.value.reason == reason
+
+
+def test_what_a_set_tells_twice_is_not_kept_as_metadata() -> None:
+    record = {"instruction": QUESTION, "response": ANSWER, "messages": CHATS[0]["messages"], "difficulty": 3}
+    assert one(record).metadata == {"dataset": "set.jsonl", "difficulty": 3}

@@ -15,6 +15,8 @@ from samloop.files import sha256_file, whole_folder, write_json
 
 MANIFEST: Final = "manifest.json"
 WEIGHTS: Final = ".safetensors"
+PEFT_WEIGHTS: Final = "adapter_model.safetensors"
+MLX_WEIGHTS: Final = "adapters.safetensors"
 BESIDE_WEIGHTS: Final = (".json", ".md", ".txt", ".jinja")
 """What may lie beside the weights. Anything else is refused: a pickle can run code when it is loaded."""
 
@@ -46,6 +48,23 @@ def adapter_files(folder: Path) -> list[Path]:
     for path in weights:
         check_safetensors(path)
     return files
+
+
+def foreign_files(folder: Path) -> list[Path]:
+    """The files that make up an adapter in PEFT's or MLX's layout, and nothing else that lies beside them.
+
+    Raises:
+        ModelError: it has no configuration or no weights, or its weights are not whole safetensors files.
+    """
+    weights = next((folder / name for name in (PEFT_WEIGHTS, MLX_WEIGHTS) if (folder / name).is_file()), None)
+    config = folder / "adapter_config.json"
+    if weights is None or not config.is_file():
+        raise ModelError(
+            f"expected {config.name} and {PEFT_WEIGHTS} or {MLX_WEIGHTS} in {folder}, found not both; weights in "
+            "other formats can run code and are not taken: save them as safetensors"
+        )
+    check_safetensors(weights)
+    return sorted((config, weights))
 
 
 def check_safetensors(path: Path) -> None:

@@ -32,6 +32,12 @@ from samloop.store import Store
 CURRENT: Final = "current"
 LOCK_SECONDS: Final = 10.0
 
+UNKNOWN: Final = "unknown"
+"""Lineage and licence of an adapter that came from elsewhere: nobody here knows what it learnt from."""
+
+LINEAGE: Final = ("run_id", "recipe", "samloop_version", "lineage", "files")
+"""What the store keeps of an adapter's manifest."""
+
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +74,44 @@ class Registry:
                 folders.copy_adapter(files, target, self._lineage(run, slot))
             self._record(target)
         return name
+
+    def adopt(self, folder: Path, slot: str, *, base: str) -> tuple[bool, str]:
+        """Take an adapter that samloop did not train into the registry, as a candidate with lineage "unknown".
+
+        Args:
+            folder: in PEFT's or MLX's layout; checkpoints beside the weights are left behind.
+            base: what its base model is called.
+
+        Returns:
+            whether it was there already, and its id.
+
+        Raises:
+            ModelError: there is no adapter in `folder`, or not one of whole safetensors files.
+            StoreError: it cannot be written.
+        """
+        files = folders.foreign_files(folder)
+        name = folders.adapter_id(files)
+        target = self._slot(slot) / name
+        lineage = {
+            "slot": slot,
+            "run_id": None,
+            "dataset_digest": None,
+            "base": base,
+            "base_digest": None,
+            "backend": "mlx" if any(path.name == folders.MLX_WEIGHTS for path in files) else "torch",
+            "recipe": None,
+            "lineage": UNKNOWN,
+            "licences": [UNKNOWN],
+            "scores": [],
+            "created_at": time.time(),
+        }
+        with self._locked(slot), storing("the adapter", target):
+            self._sweep(slot)
+            known = target.exists()
+            if not known:
+                folders.copy_adapter(files, target, lineage)
+            self._record(target)
+        return known, name
 
     def find(self, name: str) -> str:
         """The id that `name` is, or is the only beginning of.
@@ -267,7 +311,7 @@ class Registry:
             base_digest=manifest.get("base_digest"),
             path=str(folder),
             licences=manifest.get("licences", ()),
-            lineage={name: manifest.get(name) for name in ("run_id", "recipe", "samloop_version", "files")},
+            lineage={name: manifest[name] for name in LINEAGE if name in manifest},
         )
 
     def _known_run(self, run_id: str | None) -> str | None:

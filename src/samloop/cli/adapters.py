@@ -169,6 +169,7 @@ def _learnt_from(registry: Registry, name: str) -> dict[str, Any]:
     ids = {split: registry.store.run_example_ids(run, split) if run else [] for split in ("train", "valid", "test")}
     return {
         "adapter": row["adapter_id"],
+        "lineage": row["lineage"].get("lineage"),
         "run": run,
         "dataset": row["dataset_digest"],
         "base": row["base"],

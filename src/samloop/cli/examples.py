@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samloop.cli import handwritten
 from samloop.cli.output import Output, count, figure, shorten
 from samloop.cli.prepare import when
 from samloop.cli.session import Session
@@ -18,7 +18,7 @@ from samloop.example import DOMAINS, FORMATS, STATES, TIERS, Example
 if TYPE_CHECKING:
     from samloop.store import Filters
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, help="List, show, add and export examples.")
+app = typer.Typer(rich_markup_mode=None, add_completion=False, help="List, show, add, edit and export examples.")
 
 Many = list[str] | None
 
@@ -76,49 +76,8 @@ def show(
     )
 
 
-@app.command()
-def add(
-    ctx: typer.Context,
-    input: Annotated[str, typer.Argument(metavar="INPUT", help="What is asked.")],
-    output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="What should be answered; '-' reads standard input.")
-    ],
-    rejected: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="A worse answer: makes it a preference pair.")
-    ] = None,
-    system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system prompt that belongs to it.")] = None,
-    domain: Annotated[str | None, typer.Option(metavar="NAME", help="Its domain, where you know better.")] = None,
-) -> None:
-    """Add one example by hand; it passes the same rules as all others."""
-    session: Session = ctx.obj
-    from samloop.curate.engine import Curator
-    from samloop.loop.identifiers import identifier_key
-    from samloop.loop.items import evaluation_items
-
-    example = Example(
-        source="manual",
-        format="instruction" if rejected is None else "dpo",
-        input_text=input,
-        output_text=sys.stdin.read() if output == "-" else output,
-        rejected_output=rejected,
-        system_prompt=system,
-    )
-    with session.context() as context:
-        curator = Curator(
-            context.recipe.curate, items=evaluation_items(context), identifier_key=identifier_key(context)
-        )
-        curated = curator.curate([example])
-        row = {**curated.rows[0], **({"domain": domain} if domain else {})}
-        added = context.store.add_batch([row], log=curated.log, identifiers=curated.identifiers)
-        stored = context.store.get_example(row["id"])
-    data = {"added": bool(added.added), "redacted": dict(curated.redacted), "example": stored.to_dict()}
-
-    def show_added() -> None:
-        verb = "Added" if added.added else "Already there:"
-        session.out.line(f"{verb} {stored.id}, {stored.state}" + (f" ({stored.reason})" if stored.reason else ""))
-        session.out.line(f"tier {stored.quality_tier}, score {figure(stored.quality_score)}, domain {stored.domain}")
-
-    session.out.result(data, show_added)
+app.command()(handwritten.add)
+app.command()(handwritten.edit)
 
 
 @app.command()

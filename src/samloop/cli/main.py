@@ -51,7 +51,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "train": Command("The loop", "train:train", "Train an adapter on all examples that the recipe admits."),
     "evaluate": Command("The loop", "evaluate:evaluate", "Grade one target, or two on the same held-out items."),
     "chat": Command("The loop", "chat:chat", "Talk to the champion, or to any adapter."),
-    "examples": Command("What there is", "examples:app", "List, show, add and export examples."),
+    "examples": Command("What there is", "examples:app", "List, show, add, edit and export examples."),
     "datasets": Command("What there is", "prepare:datasets", "List datasets and show what is in one."),
     "runs": Command("What there is", "runs:app", "List training runs, show one, follow it, or plot its losses."),
     "adapters": Command("What there is", "adapters:app", "List, show, promote, roll back and trace adapters."),

@@ -32,6 +32,7 @@ from samloop.text.rubric import rubric_named
 REVIEWING_SOURCES: Final = frozenset({"manual"})
 """Sources whose records a person has made by hand, so that their word on reviews is kept."""
 
+
 @dataclass(frozen=True, slots=True)
 class Curated:
     """What curation made of a batch.

@@ -24,6 +24,7 @@ from samloop.curate.engine import Curated
 from samloop.errors import SamloopError
 from samloop.example import Example
 from samloop.files import absolute, readable, storing
+from samloop.loop.admission import REFUSED_UNDER, Admission
 from samloop.loop.context import Context
 from samloop.loop.contradictions import settle
 from samloop.loop.counts import COUNTS, SourceReport
@@ -33,6 +34,7 @@ from samloop.loop.reading import known_options, reading, source_of
 from samloop.protocols import Mark, Reject, Source
 from samloop.recipe import Recipe, SourceSettings
 from samloop.rows import Rows
+from samloop.store.filters import UNKNOWN
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -40,6 +42,9 @@ BATCH_CHARACTERS: Final = 2**24
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
 
 STOPPED: Final = "stopped; all that was stored stays, so collect again to go on"
+
+MOVED_IN: Final = "sam_home"
+"""The source that stands for a whole older installation: its adapters come along."""
 
 BATCH_SECONDS: Final = 2.0
 """A batch ends after this long, so that a slow source is seen to move, and little is read again if we die."""
@@ -185,6 +190,21 @@ def _characters(example: Example) -> int:
     return asked_and_answered + sum(len(turn["content"]) for turn in example.conversation_history)
 
 
+_OUTCOMES: Final = {"accepted": "added", "review": "review", "rejected": "rejected"}
+
+
+def _part(metadata: Mapping[str, Any]) -> str | None:
+    """The file or table that an example came from, as its source told it."""
+    part = metadata.get("dataset")
+    return part if isinstance(part, str) else None
+
+
+def _below(location: str, place: str) -> str:
+    """`location` as told from `place`, which is it or lies above it."""
+    rest = location.removeprefix(place)
+    return rest[1:] if rest.startswith("/") else Path(place).name + rest
+
+
 @dataclass(slots=True)
 class _Intake:
     """One source on its way into the store."""
@@ -196,23 +216,27 @@ class _Intake:
     its_turn: Event | None = None
     ended: Event = field(default_factory=Event)
     context: Context = field(init=False)
+    admission: Admission = field(init=False)
+    refused_any: bool = False
 
     def __post_init__(self) -> None:
         self.context = self.shared.context
+        self.admission = Admission(self.context.recipe.collect, self.settings.allow_licences)
 
     def run(self) -> None:
         started, judges = time.monotonic(), self.shared.judges
-        since = self.context.store.watermark(self.settings.kind, self.report.location)
         # Two batches per worker keep them busy; sources that share them have their share of that, and one at least.
         under_way = max(1, 2 * judges.count // self.shared.readers)
         conveyor = Conveyor[Mark | None](judges, review=self.settings.review, under_way=under_way)
         try:
-            for examples, mark in self._batches(since):
+            for examples, mark in self._batches(self._since()):
                 for curated, its_mark in conveyor.put(examples, mark):
                     self._store(curated, its_mark)
                 self.report.seconds = time.monotonic() - started
             for curated, its_mark in conveyor.rest():
                 self._store(curated, its_mark)
+            if self.read.source_name == MOVED_IN:
+                self._move_in_adapters()
         finally:
             self.report.seconds = time.monotonic() - started
         self.tell(ended=True)
@@ -222,6 +246,13 @@ class _Intake:
         self._wait()
         if self.shared.on_progress:
             self.shared.on_progress(self.report.to_dict() | {"ended": ended})
+
+    def _since(self) -> dict[str, Any] | None:
+        """How far the location was read; not at all where other licences come in now than when some were refused."""
+        since = self.context.store.watermark(self.settings.kind, self.report.location)
+        under = since.pop(REFUSED_UNDER, None) if since else None
+        self.refused_any = under is not None and under == self.admission.key
+        return since if under is None or self.refused_any else None
 
     def _batches(self, since: Mapping[str, Any] | None) -> Iterator[tuple[list[Example], Mark | None]]:
         """What the source yields, in batches; each with the last mark among its examples.
@@ -236,6 +267,9 @@ class _Intake:
             if self.shared.stop.is_set():
                 raise SamloopError(STOPPED)
             if isinstance(record, Example):
+                if refusal := self.admission.refusal(record.licence):
+                    self._refuse(record, refusal)
+                    continue
                 examples.append(record)
                 characters += _characters(record)
             elif isinstance(record, Reject):
@@ -249,11 +283,32 @@ class _Intake:
         if examples or mark is not None:
             yield examples, mark
 
+    def _refuse(self, example: Example, refusal: str) -> None:
+        self.refused_any = True
+        name = example.licence or UNKNOWN
+        place = f"{self.report.location}/{part}" if (part := _part(example.metadata)) else self.report.location
+        self._turn_away(
+            Reject(place, refusal, f"{name}; let it in with --allow-licence '{name}'", id=example.source_id)
+        )
+
     def _turn_away(self, reject: Reject) -> None:
         self.report.read += 1
         self.report.rejected += 1
+        if getattr(self.read, "in_parts", False):
+            self._count_part(_below(reject.location, self.report.location), "rejected")
         self.report.reasons[reject.reason] += 1
         self._list(reject.location, reject.line, reject.id, reject.reason, reject.detail)
+
+    def _count_part(self, part: str, outcome: str) -> None:
+        counts = self.report.parts.setdefault(part, Counter())
+        counts["read"] += 1
+        counts[outcome] += 1
+
+    def _move_in_adapters(self) -> None:
+        from samloop.loop.moving_in import move_in_adapters  # few need it, and it brings much along
+
+        self._wait()
+        self.report.adapters = move_in_adapters(self.context, _location(self.context, self.settings))
 
     def _store(self, curated: Curated, mark: Mark | None) -> None:
         self._wait()
@@ -262,7 +317,7 @@ class _Intake:
             curated.rows,
             log=log,
             identifiers=curated.identifiers,
-            mark=(self.settings.kind, self.report.location, mark.value) if mark else None,
+            mark=(self.settings.kind, self.report.location, self._marked(mark)) if mark else None,
         )
         self._count(curated.rows, added.inserted)
         self.report.redacted.update(curated.redacted)
@@ -275,9 +330,23 @@ class _Intake:
         if self.shared.stop.is_set():
             raise SamloopError(STOPPED)
 
+    def _marked(self, mark: Mark) -> Mapping[str, Any]:
+        return {**mark.value, REFUSED_UNDER: self.admission.key} if self.refused_any else mark.value
+
+    def _count_parts(self, rows: Rows, inserted: Sequence[bool]) -> None:
+        if not getattr(self.read, "in_parts", False):
+            return
+        columns = rows.columns
+        for metadata, state, is_new in zip(
+            columns.get("metadata", ()), columns.get("state", ()), inserted, strict=True
+        ):
+            if part := _part(orjson.loads(metadata)):
+                self._count_part(part, _OUTCOMES[state] if is_new else "duplicate")
+
     def _count(self, rows: Rows, inserted: Sequence[bool]) -> None:
         report = self.report
         report.read += len(rows)
+        self._count_parts(rows, inserted)
         for at, (state, is_new) in enumerate(zip(rows.columns.get("state", ()), inserted, strict=True)):
             if not is_new:
                 report.duplicate += 1

@@ -24,11 +24,17 @@ class SourceReport:
     reasons: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     error: str | None = None
+    parts: dict[str, Counter[str]] = field(default_factory=dict)
+    adapters: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; `error` only where there is one."""
+        """Plain JSON-ready data; `error`, `parts` (counts per file or table) and `adapters` where there are any."""
         plain: dict[str, Any] = {"source": self.source, "location": self.location}
         plain |= {name: getattr(self, name) for name in COUNTS}
         plain |= {"redacted": dict(self.redacted), "seconds": round(self.seconds, 3)}
         plain["reasons"] = dict(self.reasons.most_common())
+        if self.parts:
+            parts = sorted(self.parts.items())
+            plain["parts"] = {part: {name: counts[name] for name in COUNTS} for part, counts in parts}
+        plain |= {"adapters": self.adapters} if self.adapters else {}
         return plain | ({"error": self.error} if self.error else {})

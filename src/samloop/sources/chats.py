@@ -9,17 +9,20 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import xxhash
 
 from samloop.example import Example
-from samloop.protocols import Reject
+from samloop.protocols import SHALL_LOOK, Reject
 from samloop.sources.branches import Choice, Tree, Turn, Way
 from samloop.sources.conversation import WINDOW_CHARACTERS, example_of
 from samloop.sources.drafts import Draft, Unfit, name_of
 from samloop.sources.exchanges import Exchange, Said, corrections, exchanges_of, is_correction, messages_of, window
+
+CORRECTED: Final = f"{SHALL_LOOK}the user corrected the answer before"
+"""Reason why a pair made of a correction waits: whether the later answer is right, only a person can tell."""
 
 LONGEST_NOTE: Final = 500
 """Characters of a title, a question or a correction that is kept in metadata."""
@@ -164,11 +167,12 @@ class Teller:
         pair = Exchange([wrong.question, right.answer])
         room = self._room(talk, system) - len(wrong.answer.text)
         said = right.question.text[:LONGEST_NOTE]
-        facts |= {"needs_review": "correction", "correction": said}
+        facts |= {"correction": said}
         reason = f"the user corrected the other answer: {said}"
         turns = window([*exchanges[: index - 1], pair], index - 1, room)
         source_id = f"{right.question.id}#correction"
-        yield from self._example(talk, turns, system, facts, (wrong.answer, source_id, reason))
+        for made in self._example(talk, turns, system, facts, (wrong.answer, source_id, reason)):
+            yield replace(made, state="review", reason=CORRECTED) if isinstance(made, Example) else made
 
     def _example(
         self,

@@ -20,8 +20,9 @@ from samloop.sources.code_languages import language_of_path
 from samloop.sources.code_notes import unwrapped
 from samloop.sources.code_pieces import Code, Piece
 from samloop.sources.code_questions import Asked, mended
-from samloop.sources.git_messages import clean, is_bot, turned_away
+from samloop.sources.git_messages import clean
 from samloop.sources.git_program import Repository
+from samloop.sources.git_worth import is_bot, turned_away
 from samloop.sources.paths import part_of
 
 PORTION_COMMITS: Final = 128

@@ -10,7 +10,7 @@ import inspect
 import re
 from typing import Final
 
-from samloop.sources.questions import is_verb
+from samloop.sources.verbs import is_verb
 
 MAX_NOTE_CHARACTERS: Final = 1500
 MIN_WORDS: Final = 4

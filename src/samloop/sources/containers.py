@@ -15,8 +15,10 @@ from typing import Any, BinaryIO, Final, Protocol
 
 import orjson
 
+from samloop.errors import InputError
 from samloop.sources.drafts import Unfit
 from samloop.sources.json_split import Splitter
+from samloop.text import form
 
 BLOCK_BYTES: Final = 2**20
 BLOCK_RECORDS: Final = 512
@@ -172,6 +174,24 @@ def _text_lines(file: BinaryIO, max_line_bytes: int, turned_away: list[tuple[int
             except UnicodeDecodeError as error:
                 turned_away.append((number, Unfit("not valid UTF-8", f"at byte {error.start} of the line")))
                 yield "\n"
+
+
+def form_blocks(file: BinaryIO, *, max_line_bytes: int, skip: int = 0) -> Iterator[Block]:
+    """The examples of a file that a person wrote in the form of `samloop.text.form`; numbers count them."""
+    yield from _blocks(enumerate(_forms(file, max_line_bytes), 1), skip)
+
+
+def _forms(file: BinaryIO, max_bytes: int) -> Iterator[Any]:
+    text = file.read(max_bytes + 1)
+    if len(text) > max_bytes:
+        yield Unfit("file too long", f"expected at most {max_bytes} bytes in one file of forms; cut it in two")
+        return
+    try:
+        yield from map(form.record_of, form.parse(text.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        yield Unfit("not valid UTF-8", f"at byte {error.start} of the file")
+    except InputError as error:
+        yield Unfit("form not filled in as expected", str(error))
 
 
 def table_blocks(path: Path, *, skip: int = 0, groups: range | None = None, number: int = 0) -> Iterator[Block]:

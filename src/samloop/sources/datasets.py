@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from samloop.sources.containers import Block
 from samloop.sources.drafts import Unfit, name_of
 from samloop.sources.formats import RecordReader, format_of
 from samloop.sources.origin import Origin
-from samloop.sources.sidecars import licence_of
+from samloop.sources.sidecars import licence_of, spdx_of
 from samloop.sources.unpack import DAMAGE, open_bytes
 from samloop.sources.variables import variables_in
 
@@ -25,7 +25,7 @@ MARK_BYTES: Final = 2**20
 """A killed import reads at most about this much again."""
 
 
-@source("datasets", needs_location=True)
+@source("datasets", needs_location=True, in_parts=True)
 def read(
     location: str,
     since: Mapping[str, Any] | None,
@@ -47,9 +47,17 @@ def read(
     Raises:
         SourceError: nothing there can be read as data; nothing was yielded.
     """
+    return read_files("datasets", location, since, Options(spdx_of(licence) or licence, max_line_bytes, variables))
+
+
+def read_files(source: str, location: str, since: Mapping[str, Any] | None, options: Options) -> Iterator[Record]:
+    """As `read`, with `source` as the name of the source of every example.
+
+    Raises:
+        SourceError: nothing there can be read as data; nothing was yielded.
+    """
     folder, paths = files.find(location)
     state: dict[str, Any] = dict((since or {}).get("files", {}))
-    options = Options(licence, max_line_bytes, variables)
     jobs = list(jobs_of(folder, paths, state, alone=len(paths) == 1 and Path(location).expanduser() == paths[0]))
     turned_away = [job.reject for job in jobs if isinstance(job, TurnedAway)]
     if len(turned_away) == len(jobs) and not state:
@@ -57,7 +65,7 @@ def read(
         raise SourceError(
             f"expected data files in {readable(location)}, found none that can be read{why}; name another place"
         )
-    return _read(jobs, state, options)
+    return _read(source, jobs, state, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,11 @@ class Job:
     at: int = 0
     number: int = 0
     hasher: Any = field(default_factory=xxhash.xxh3_128)
+
+    @property
+    def licence(self) -> str | None:
+        """SPDX id of the file, as what lies beside it and above it tells, up to the folder that was named."""
+        return licence_of(self.path, self.path.parents[self.name.count("/")])
 
     @property
     def growing(self) -> bool:
@@ -108,8 +121,21 @@ class TurnedAway:
         return {**self.stamp, "digest": "", "at": 0, "number": 0, "done": not self.again}
 
 
-def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone: bool) -> Iterator[Job | TurnedAway]:
-    """What there is to do per file. One that cannot be read is turned away, or an error where it was named itself."""
+def jobs_of(
+    folder: Path,
+    paths: list[Path],
+    state: Mapping[str, Any],
+    *,
+    alone: bool,
+    known: Callable[[frozenset[str]], bool] | None = None,
+) -> Iterator[Job | TurnedAway]:
+    """What there is to do per file. One that cannot be read is turned away, or an error where it was named itself.
+
+    Args:
+        folder: names of files are told from it.
+        known: whether records with these keys can be read; by default, those of a known format.
+    """
+    known = known or _known
     for path in paths:
         name = readable(path.relative_to(folder).as_posix())
         stamp = {"size": -1, "mtime_ns": 0}
@@ -119,9 +145,9 @@ def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone:
             before = state.get(name)
             if before and before["done"] and stamp.items() <= before.items():
                 continue
-            job = Job(path, name, files.look(path, _known), **stamp)
+            job = Job(path, name, files.look(path, known), **stamp)
             _refuse_foreign(job.container)
-            _refuse_unknown(job.container)
+            _refuse_unknown(job.container, known)
             if before is None or _resume(job, before):
                 yield job
         except files.NotData as problem:
@@ -129,7 +155,7 @@ def jobs_of(folder: Path, paths: list[Path], state: Mapping[str, Any], *, alone:
                 raise SourceError(
                     f"expected a data file, got {readable(path)}: {problem.reason}; {problem.remedy}"
                 ) from None
-            if files.DATA_SUFFIXES & set(path.suffixes):
+            if path.suffix in files.DATA_SUFFIXES:  # not data.jsonl.license, which stands beside data
                 reject = Reject(readable(path), "not a data file", f"{problem.reason}; {problem.remedy}")
                 yield TurnedAway(name, stamp, reject)
         except OSError as error:
@@ -154,10 +180,10 @@ def _refuse_foreign(container: files.Container) -> None:
             )
 
 
-def _refuse_unknown(container: files.Container) -> None:
+def _refuse_unknown(container: files.Container, known: Callable[[frozenset[str]], bool]) -> None:
     """Refuse a file of which no record at its beginning has a known format: it is something else altogether."""
     shapes = [tuple(record) for record in container.sample]
-    if shapes and not any(_known(frozenset(shape)) or _known(_usual(shape)) for shape in shapes):
+    if shapes and not any(known(frozenset(shape)) or known(_usual(shape)) for shape in shapes):
         keys = ", ".join(name_of(key) for key in shapes[0][:8]) or "no key at all"
         raise files.NotData(
             f"none of its first {len(shapes)} records has a known format, they have {keys}",
@@ -194,15 +220,25 @@ def digest_of_file(path: Path, length: int | None = None, hasher: Any = None) ->
     return str(hasher.hexdigest())
 
 
-def _read(jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options) -> Iterator[Record]:
+def _read(source: str, jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options) -> Iterator[Record]:
+    def reader(job: Job) -> RecordReader:
+        origin = Origin(source, readable(job.path), job.name, options.licence or job.licence)
+        return RecordReader(origin, variables_in(job.container.sample), options.variables or {})
+
+    return read_jobs(jobs, state, options, reader)
+
+
+def read_jobs(
+    jobs: list[Job | TurnedAway], state: dict[str, Any], options: Options, reader_of: Callable[[Job], RecordReader]
+) -> Iterator[Record]:
+    """The examples of `jobs`, each read by what `reader_of` gives for it; marks hold ``{"files": state}``."""
     unmarked = 0
     for job in jobs:
         if isinstance(job, TurnedAway):
             yield job.reject
             state[job.name] = job.state()
             continue
-        origin = Origin("datasets", readable(job.path), job.name, options.licence or licence_of(job.path))
-        reader = RecordReader(origin, variables_in(job.container.sample), options.variables or {})
+        reader = reader_of(job)
         for block in blocks_of(job, options, reader):
             if isinstance(block, Reject):
                 yield block
@@ -236,6 +272,8 @@ def blocks_of(job: Job, options: Options, reader: RecordReader) -> Iterator[Bloc
                 yield from containers.row_blocks(
                     file, delimiter=container.delimiter, max_line_bytes=limit, skip=job.at
                 )
+            elif container.kind == "form":
+                yield from containers.form_blocks(file, max_line_bytes=limit, skip=job.at)
             else:
                 _forward(file, container.start)
                 yield from containers.element_blocks(

@@ -18,6 +18,7 @@ from samloop.errors import SourceError
 from samloop.sources.drafts import Unfit
 from samloop.sources.json_split import Splitter, next_bracket
 from samloop.sources.unpack import DAMAGE, open_bytes
+from samloop.text.form import is_form
 
 HEAD_BYTES: Final = 2**18
 """Bytes that are looked at to tell what a file holds."""
@@ -27,10 +28,11 @@ DATA_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".tsv", 
 
 RECORD_KEYS: Final = frozenset(
     {"messages", "conversations", "conversation", "chosen", "rejected", "prompt", "instances"}
+    | {"conversation_a", "conversation_b", "completion"}
 )
 """Keys whose list belongs to one record, so that it is not a list of records."""
 
-Kind = Literal["lines", "values", "array", "csv", "parquet"]
+Kind = Literal["lines", "values", "array", "csv", "parquet", "form"]
 Known = Callable[[frozenset[str]], bool]
 
 
@@ -47,7 +49,8 @@ class Container:
     """What a file holds.
 
     Attributes:
-        kind: JSON lines, JSON values one after the other, an array of them, CSV, or Parquet.
+        kind: JSON lines, JSON values one after the other, an array of them, CSV, Parquet, or the form in which people
+            write examples.
         start: offset of the first byte of content, in the decompressed file.
         single: an array inside an object: what follows it is not ours.
         sample: the first objects found, to look at.
@@ -124,6 +127,8 @@ def look(path: Path, known: Known) -> Container:
         return Container("lines", compression, start, sample=_first(body, 0))
     if body[:1] == b"{":
         return _objects(body, compression, start, whole, known)
+    if is_form(body):
+        return Container("form", compression, start)
     return _text(body, compression, start, known)
 
 

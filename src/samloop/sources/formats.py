@@ -129,21 +129,24 @@ FORMATS: Final[tuple[RecordFormat, ...]] = (
     RecordFormat(
         "KTO",
         _thumb,
-        frozenset({"prompt", "instruction", "input", "completion", "response", "label", "kto_tag", "messages"})
+        frozenset({"prompt", "instruction", "input", "completion", "response", "output", "label", "kto_tag"})
+        | {"messages"}
         | frozenset({"conversations"})
         | _SYSTEM,
     ),
     RecordFormat(
         "two outputs",
         _outputs,
-        frozenset({*formats_preference.VERDICTS, *formats_preference.ANNOTATORS, "instruction", "input", "prompt"})
+        frozenset({*formats_preference.VERDICTS, *formats_preference.ANNOTATORS, *formats_preference.PROMPT})
         | frozenset(key for pair in formats_preference.OUTPUTS for key in pair)
         | _SYSTEM,
     ),
     RecordFormat(
         "conversation",
         _when(_parse_messages, ("messages",), ("conversations",), ("conversation",)),
-        frozenset({"messages", "conversations", "conversation", "prompt"}) | _SYSTEM,
+        # Sets that tell a conversation often tell its question and answer once more beside it.
+        frozenset({"messages", "conversations", "conversation", *formats_pairs.ASKED, *formats_pairs.ANSWERED})
+        | _SYSTEM,
     ),
     RecordFormat("UltraChat", _when(_parse_turns, ("data",)), frozenset({"data"})),
     RecordFormat(

@@ -18,6 +18,8 @@ OUTPUTS: Final = (
     ("response_1", "response_2"),
     ("response_a", "response_b"),
     ("answer_1", "answer_2"),
+    ("human_ref_A", "human_ref_B"),
+    ("conversation_a", "conversation_b"),
 )
 SCORE_KEYS: Final = (
     ("score_chosen", "score_rejected"),
@@ -25,7 +27,7 @@ SCORE_KEYS: Final = (
     ("chosen-rating", "rejected-rating"),
     ("chosen_rating", "rejected_rating"),
 )
-VERDICTS: Final = ("label", "preference", "winner")
+VERDICTS: Final = ("label", "preference", "winner", "labels")
 ANNOTATORS: Final = ("annotator1", "annotator2", "annotator3")
 _FIRST: Final = frozenset({1, "1", "a", "A", "model_a", "output_1", "response_a", "response1"})
 _SECOND: Final = frozenset({2, "2", "b", "B", "model_b", "output_2", "response_b", "response2"})
@@ -122,9 +124,15 @@ def outputs_parser(first_key: str, second_key: str) -> Callable[[Json], list[Dra
     """A parser of two outputs with a label, or with several annotators' labels (the majority counts)."""
 
     def parse(record: Json) -> list[Draft]:
-        first, second = answer_of(record.get(first_key), first_key), answer_of(record.get(second_key), second_key)
+        first, before = _answer(record.get(first_key), first_key)
+        second, before_second = _answer(record.get(second_key), second_key)
         verdict, votes = _verdict(record)
-        asked = _asked(record)
+        if _roles(before, "user") != _roles(before_second, "user") or len(before) > 2:
+            # Beyond the first question each conversation went its own way: the verdict is on the whole of both.
+            raise Unfit("two conversations", "expected two answers to one question, got two conversations")
+        asked = _asked(record) or before
+        if not asked and isinstance(history := record.get("history"), str):
+            asked = [{"role": "user", "content": text_of(history, "history")}]
         if not asked:
             raise Unfit("missing field", "expected 'instruction' or 'input' beside the two outputs, got none")
         chosen, rejected = (first, second) if verdict == 1 else (second, first)
@@ -150,7 +158,13 @@ def _verdict(record: Json) -> tuple[int, str | None]:
     return winner, f"{count} of {len(sides)}"
 
 
+def _roles(messages: Sequence[Message], role: str) -> list[str]:
+    return [message["content"] for message in messages if message["role"] == role]
+
+
 def _side(label: Any, key: str) -> int:
+    if key == "labels" and label in (0, 1) and not isinstance(label, bool):  # SHP: 1 says that A is preferred
+        return 2 - int(label)
     if not isinstance(label, (list, dict)):
         if label in _FIRST and label is not True:
             return 1
@@ -166,7 +180,8 @@ def parse_kto(record: Json) -> list[Draft]:
     label = record.get("label", record.get("kto_tag"))
     if isinstance(label, (list, dict)) or label not in _KEPT | _TURNED_DOWN:
         raise Unfit("unknown label", f"expected 'label' to be true or false, got {kind_of(label)}")
-    asked, answer = record.get("prompt", record.get("instruction")), record.get("completion", record.get("response"))
+    asked = record.get("prompt", record.get("instruction"))
+    answer = next((record[name] for name in ("completion", "response", "output") if record.get(name)), None)
     key = next((key for key in ("messages", "conversations") if key in record), None)
     if key is not None:
         messages = messages_of(record[key], key)

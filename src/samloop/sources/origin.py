@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,8 +31,8 @@ LONGEST_VALUE: Final = 1_000
 MOST_VALUES: Final = 32
 """Unknown fields are kept up to this size (bytes as JSON) and number, so that a record's ballast stays small."""
 
-LATEST: Final = 4_102_444_800.0
-"""2100-01-01: a later time is not one."""
+SLACK_SECONDS: Final = 86_400.0
+"""Clocks differ, and a date without a time zone may lie ahead by a day at most."""
 
 _LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9+#.-]{0,23}")
 _SHAREGPT_PART = re.compile(r"[A-Za-z0-9]{7}_[0-9]+")
@@ -190,7 +191,10 @@ def _language(value: Any) -> str | None:
 
 
 def seconds_of(value: Any) -> float:
-    """`value` (Unix seconds or milliseconds, or an ISO date) as Unix seconds; 0.0 where it is none of these."""
+    """`value` (Unix seconds or milliseconds, or an ISO date) as Unix seconds; 0.0 where it is none of these.
+
+    A clock that was wrong is no reason to be the newest for years: what lies in the future counts as unknown.
+    """
     seconds = 0.0
     if isinstance(value, str):
         try:
@@ -204,4 +208,4 @@ def seconds_of(value: Any) -> float:
         seconds = float(value) if abs(value) < 1e18 else 0.0
         if seconds > 1e11:
             seconds /= 1000
-    return seconds if 0.0 < seconds < LATEST else 0.0
+    return seconds if 0.0 < seconds < time.time() + SLACK_SECONDS else 0.0

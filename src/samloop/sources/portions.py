@@ -24,7 +24,7 @@ from samloop.sources.drafts import Unfit
 from samloop.sources.files import Container
 from samloop.sources.formats import RecordReader
 from samloop.sources.origin import Origin
-from samloop.sources.sidecars import licence_of
+from samloop.sources.sidecars import spdx_of
 from samloop.sources.variables import variables_in
 
 PORTION_BYTES: Final = 2**24
@@ -131,7 +131,7 @@ def cut(file: DataFile, licence: str | None = None, portion_bytes: int = PORTION
     """The portions of `file`, in order, read once to find line ends and digests."""
     job, container = file.job, file.job.container
     variables = tuple(sorted(variables_in(container.sample)))
-    licence = licence or licence_of(job.path)
+    licence = spdx_of(licence) or licence or job.licence
 
     def portion(begin: int, end: int, number: int, size: int, digest: str) -> Portion:
         return Portion(

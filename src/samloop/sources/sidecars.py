@@ -77,7 +77,10 @@ _TEXTS: Final = (
 )
 _TAG = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+-]+(?: (?:OR|AND|WITH) [A-Za-z0-9.+-]+)*)")
 _CARD = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---", re.DOTALL)
-_CARD_LICENCE = re.compile(r"^licen[cs]e:[ \t]*(?:\n[ \t]*-[ \t]*)?[\"']?([A-Za-z0-9.+-]+)", re.MULTILINE)
+_CARD_LICENCE = re.compile(r"^licen[cs]e:[ \t]*([^\n#]*(?:\n[ \t]*-[ \t]*[^\n#]+)*)", re.MULTILINE)
+_CARD_NAME = re.compile(r"^licen[cs]e_name:[ \t]*([^\n#]+)", re.MULTILINE)
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
+_NO_LICENCE: Final = frozenset({"other", "unknown", "none", "n", "a", "null"})
 
 
 def spdx_of(value: Any) -> str | None:
@@ -91,22 +94,46 @@ def spdx_of(value: Any) -> str | None:
     return known or (name if re.fullmatch(r"[A-Za-z][A-Za-z0-9.+-]*-[0-9.]+(-[A-Za-z-]+)?", name) else None)
 
 
-def licence_of(path: Path) -> str | None:
+def licence_of(path: Path, top: Path | None = None) -> str | None:
     """The licence of the data file at `path`: its own sidecar (FILE.license), the dataset card (the front matter of
-    README.md) or the licence text in its folder. None where there is none, or none that is known."""
+    README.md) or the licence text in its folder or one above. None where there is none, or none that is known.
+
+    Args:
+        top: the uppermost folder that belongs to the data; by default, that of the file, or the one above ``data``.
+    """
     for name in (f"{path.name}.license", f"{path.name}.licence", f"{path.name}.LICENSE", f"{path.stem}.LICENSE"):
         text = _text(path.with_name(name))
         if text and (found := licence_in(text)):
             return found
-    for name in ("README.md", "README", "dataset_card.md"):
-        card = _CARD.match(_text(path.with_name(name)))
-        if card and (stated := _CARD_LICENCE.search(card[1])):
-            return spdx_of(stated[1])
-    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING"):
-        text = _text(path.with_name(name))
-        if text and (found := licence_in(text)):
-            return found
+    folders = [path.parent]
+    if top is not None and top in path.parent.parents:
+        folders += path.parent.parents[: len(path.parent.parts) - len(top.parts)]
+    elif top in (None, path.parent) and path.parent.name == "data":
+        folders.append(path.parent.parent)
+    for folder in folders:
+        for name in ("README.md", "README", "dataset_card.md"):
+            card = _CARD.match(_text(folder / name))
+            if card and (stated := _CARD_LICENCE.search(card[1])):
+                return _stated(stated[1], card[1])
+        for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING"):
+            text = _text(folder / name)
+            if text and (found := licence_in(text)):
+                return found
     return None
+
+
+def _stated(names: str, card: str) -> str | None:
+    """What a card states, as an SPDX expression; several licences hold all at once, unless somebody says otherwise.
+
+    A licence that SPDX does not know ("llama3") keeps its name, as SPDX has it: ``LicenseRef-llama3``.
+    """
+    words = _WORD.findall(names)
+    if words == ["other"] and (named := _CARD_NAME.search(card)):
+        name = "-".join(_WORD.findall(named[1]))
+        return _SPDX.get(name.lower()) or f"LicenseRef-{name}"
+    stated = [word for word in words if word.lower() not in _NO_LICENCE]
+    known = [spdx_of(word) or f"LicenseRef-{word.replace('_', '-')}" for word in stated]
+    return " AND ".join(dict.fromkeys(known)) or None
 
 
 def licence_in(text: str) -> str | None:

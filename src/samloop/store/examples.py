@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from samloop.errors import NotFoundError, UsageError
 from samloop.example import Example, to_json
@@ -14,7 +14,7 @@ from samloop.store.database import among, current_revision, next_revision
 from samloop.store.filters import Filters, Order, order_by
 from samloop.store.noun import Noun, find_key
 from samloop.store.rows import JSON_FIELDS, fields, from_example, to_example
-from samloop.store.tables import training_examples, validation_log
+from samloop.store.tables import redacted_identifiers, training_examples, validation_log
 
 ALL: Final = Filters()
 """Every example, in any state."""
@@ -156,10 +156,22 @@ class Examples(Noun):
             if id not in known:
                 raise NotFoundError(f"there is no example '{id}' in the store; nothing was changed")
 
-    def replace_example(self, old_id: str, new: Example) -> str:
+    def replace_example(
+        self,
+        old_id: str,
+        new: Example,
+        *,
+        log: Sequence[Mapping[str, Any]] = (),
+        identifiers: Sequence[str] = (),
+    ) -> str:
         """Put an edited example in the place of another: new content is a new id, with `parent_id` the old one.
 
-        The old one stays, rejected, so that it is not collected again and the edit can be traced.
+        The old one stays, rejected, so that it is not collected again and the edit can be traced. Whom it was about,
+        the new one is about as well: the hashes of redacted identifiers are carried over.
+
+        Args:
+            log: what the rules said about the new one: rule, outcome, measure, reason.
+            identifiers: keyed hashes of what was redacted from it.
 
         Returns:
             the id of the new example.
@@ -185,6 +197,7 @@ class Examples(Noun):
                 .where(c.id == old_id)
                 .values(state="rejected", reason=reason, revision=row["revision"], updated_at=row["updated_at"])
             )
+            _keep_judgement(connection, old_id, new.id, log, identifiers)
         return new.id
 
     def states_of(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -203,6 +216,24 @@ class Examples(Noun):
         statement = select(c.rule, c.outcome, c.measure, c.reason, c.created_at).where(c.example_id == example_id)
         with self._database.read() as connection:
             return [dict(row._mapping) for row in connection.execute(statement.order_by(c.number))]
+
+
+def _keep_judgement(
+    connection: Connection, old_id: str, new_id: str, log: Sequence[Mapping[str, Any]], identifiers: Iterable[str]
+) -> None:
+    """Write what the rules said of an edited example, and the hashes of whom it and its predecessor are about."""
+    names, now = ("rule", "outcome", "measure", "reason"), time.time()
+    if log:
+        entries = [{name: entry.get(name) for name in names} for entry in log]
+        connection.execute(
+            insert(validation_log), [{**entry, "example_id": new_id, "created_at": now} for entry in entries]
+        )
+    c = redacted_identifiers.c
+    before = set(connection.execute(select(c.digest).where(c.example_id == new_id)).scalars())
+    carried = connection.execute(select(c.digest).where(c.example_id == old_id)).scalars()
+    if fresh := {*identifiers, *carried} - before:
+        rows = [{"digest": digest, "example_id": new_id} for digest in sorted(fresh)]
+        connection.execute(insert(redacted_identifiers), rows)
 
 
 def _plain_to_column(name: str, value: Any) -> Any:

@@ -10,12 +10,24 @@ MOST_BRACKETS: Final = 32
 """An expression with more opening brackets is none that a person wrote."""
 
 _TOKEN = re.compile(r"[()]|[^\s()]+")
+_NONCOMMERCIAL = re.compile(r"(?:^|[-_ ])(?:nc|non-?commercial)(?:[-_. ]|$)")
 _OPERATORS: Final = frozenset({"and", "or", "with", "(", ")"})
 
 
 def admitted_among(stored: Iterable[str], admitted: Collection[str]) -> list[str]:
     """Those of the licences `stored` that `admits` lets in."""
     return [licence for licence in stored if admits(licence, admitted)]
+
+
+def commercial(licence: str) -> bool:
+    """Whether `licence`, an SPDX id or expression, leaves a way to use the text commercially.
+
+    Those of Creative Commons and PolyForm say so in their names. Nothing is held against a name that does not.
+    """
+    whole = licence.casefold()
+    names = {name for name in _TOKEN.findall(whole) if name not in _OPERATORS}
+    free = {name for name in names if not _NONCOMMERCIAL.search(name)}
+    return free == names or admits(whole, free)
 
 
 def admits(licence: str, admitted: Collection[str]) -> bool:
