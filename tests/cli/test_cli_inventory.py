@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from conftest import Run
 from samloop.loop import inventory
 from samloop.loop.inventory_page import size_text
 from samloop.store.looks import PUTS_AT_ONCE, Looks
@@ -50,7 +49,7 @@ def by_name(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {Path(file["path"]).name: file for file in data["files"]}
 
 
-def test_the_document_tells_all_there_is(run: Run, drive: Path) -> None:
+def test_the_document_tells_all_there_is(run: Any, drive: Path) -> None:
     data = run("--json", "inventory", drive).data
     totals = data["totals"]
     assert (totals["files"], totals["with_data"], totals["records"]) == (12, 10, 56)
@@ -74,7 +73,7 @@ def test_the_document_tells_all_there_is(run: Run, drive: Path) -> None:
     assert totals["by_state"]["copies"] == file["bytes"]
 
 
-def test_it_knows_what_is_in_the_store(run: Run, drive: Path) -> None:
+def test_it_knows_what_is_in_the_store(run: Any, drive: Path) -> None:
     data = drive / "data.jsonl"
     run("collect", "dataset", data)
     files = by_name(run("--json", "inventory", data, drive / "days").data)
@@ -85,7 +84,7 @@ def test_it_knows_what_is_in_the_store(run: Run, drive: Path) -> None:
     assert (file["share_in_store"], file["state"]) == (0.5, "partly in store")
 
 
-def test_redacted_and_filled_in_records_are_found_again(run: Run, tmp_path: Path) -> None:
+def test_redacted_and_filled_in_records_are_found_again(run: Any, tmp_path: Path) -> None:
     address = "@".join(("grace.waters", "waterworks-of-nowhere.net"))
     record = {
         "instruction": "Who are you, and who helps you?",
@@ -98,7 +97,7 @@ def test_redacted_and_filled_in_records_are_found_again(run: Run, tmp_path: Path
     assert file["share_in_store"] == 1.0
 
 
-def test_a_second_run_looks_at_what_is_new_alone(run: Run, drive: Path, home: Path) -> None:
+def test_a_second_run_looks_at_what_is_new_alone(run: Any, drive: Path, home: Path) -> None:
     first = run("--json", "inventory", drive).data
     assert first["totals"]["remembered"] == 0
     second = run("--json", "inventory", drive).data
@@ -113,7 +112,7 @@ def test_a_second_run_looks_at_what_is_new_alone(run: Run, drive: Path, home: Pa
     assert (home / "inventory.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_other_settings_are_looked_at_anew(run: Run, drive: Path, tmp_path: Path) -> None:
+def test_other_settings_are_looked_at_anew(run: Any, drive: Path, tmp_path: Path) -> None:
     run("inventory", drive)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('[curate.redact]\nnames = ["lamp"]\n')
@@ -138,7 +137,7 @@ def test_what_was_found_is_kept_while_it_is_found_and_made_anew_when_damaged(tmp
         again.put(tmp_path / "0.jsonl", 1, 2, {"format": "pair"})
 
 
-def test_a_drive_that_is_not_plugged_in_is_not_forgotten(run: Run, drive: Path) -> None:
+def test_a_drive_that_is_not_plugged_in_is_not_forgotten(run: Any, drive: Path) -> None:
     run("inventory", drive)
     drive.rename(drive.with_name("unplugged"))
     assert run("inventory", drive).code == 1
@@ -147,7 +146,7 @@ def test_a_drive_that_is_not_plugged_in_is_not_forgotten(run: Run, drive: Path) 
 
 
 def test_a_file_that_grows_while_it_is_read_is_looked_at_again(
-    run: Run, drive: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_before = inventory.look_at
 
@@ -179,7 +178,7 @@ class Cells(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_needs_nothing_else_and_obeys_no_file_name(run: Run, drive: Path, tmp_path: Path) -> None:
+def test_the_page_needs_nothing_else_and_obeys_no_file_name(run: Any, drive: Path, tmp_path: Path) -> None:
     hostile = write(drive / "<script>alert(1)<" / "a&b.jsonl", range(3))
     page = tmp_path / "page.html"
     ran = run("--json", "inventory", drive, "--page", page)
@@ -197,7 +196,7 @@ def test_the_page_needs_nothing_else_and_obeys_no_file_name(run: Run, drive: Pat
     assert {"Files ", "Equal files ", "Small files worth merging ", "Empty files "} <= set(cells.texts)
 
 
-def test_the_terminal_shows_tables_and_obeys_no_file_name(run: Run, drive: Path) -> None:
+def test_the_terminal_shows_tables_and_obeys_no_file_name(run: Any, drive: Path) -> None:
     write(drive / "a\x1b[31m\n.jsonl", range(3))
     out = run("inventory", drive).out
     assert "\x1b" not in out
@@ -208,7 +207,7 @@ def test_the_terminal_shows_tables_and_obeys_no_file_name(run: Run, drive: Path)
     assert "11 with training data" in out
 
 
-def test_a_place_that_is_not_there_fails_alone_and_is_a_line_among_others(run: Run, drive: Path) -> None:
+def test_a_place_that_is_not_there_fails_alone_and_is_a_line_among_others(run: Any, drive: Path) -> None:
     gone = run("--json", "inventory", drive / "nothing")
     assert gone.code == 1
     assert gone.error["code"] == "source"
@@ -218,7 +217,7 @@ def test_a_place_that_is_not_there_fails_alone_and_is_a_line_among_others(run: R
     assert [Path(row["path"]).name for row in both.data["problems"]] == ["nothing"]
 
 
-def test_a_drive_without_training_data_says_so(run: Run, tmp_path: Path) -> None:
+def test_a_drive_without_training_data_says_so(run: Any, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     ran = run("inventory", tmp_path / "void", "--page", tmp_path / "page.html")
     assert ran.code == 0
@@ -226,7 +225,7 @@ def test_a_drive_without_training_data_says_so(run: Run, tmp_path: Path) -> None
     assert "<img" not in (tmp_path / "page.html").read_text()
 
 
-def test_a_date_that_cannot_be_is_told(run: Run, drive: Path) -> None:
+def test_a_date_that_cannot_be_is_told(run: Any, drive: Path) -> None:
     os.utime(drive / "days" / "0.jsonl", (4e9, 4e9))
     assert by_name(run("--json", "inventory", drive).data)["0.jsonl"]["problem"] == "dated in the future"
 
