@@ -244,7 +244,7 @@ class Fixes:
 
 
 def _explanation(why: str, message: str) -> str:
-    """What a message explains beyond its subject; "" where only its author could say it, or a part of a line is gone."""
+    """What a message explains beyond its subject; "" where only its author could say it, or parts are gone."""
     written = {line.strip() for line in message.splitlines()}
     whole = all(line.strip() in written for line in why.splitlines())
     if len(why) > MAX_WHY_CHARACTERS or not whole or _OF_THE_AUTHOR.search(why):
