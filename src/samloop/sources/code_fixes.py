@@ -225,7 +225,7 @@ class Fixes:
             return self._reject(commit, "function is too long")
         problem, _, why = clean(commit.message).partition("\n\n")
         problem = re.sub(r"^[a-z]+(?:\([^)]*\))?!?:\s*", "", problem)
-        why = unwrapped(why.strip()) if len(why) <= MAX_WHY_CHARACTERS and not _OF_THE_AUTHOR.search(why) else ""
+        why = _explanation(why.strip(), commit.message)
         asked: Asked = mended(subject, mended_subject.code, problem, why)
         return self._finished(
             Fix(
@@ -242,6 +242,15 @@ class Fixes:
 
     def _reject(self, commit: _Commit, reason: str) -> Reject:
         return Reject(self.repository.location, reason, id=commit.id)
+
+
+def _explanation(why: str, message: str) -> str:
+    """What a message explains beyond its subject; "" where only its author could say it, or parts are gone."""
+    written = {line.strip() for line in message.splitlines()}
+    whole = all(line.strip() in written for line in why.splitlines())
+    if len(why) > MAX_WHY_CHARACTERS or not whole or _OF_THE_AUTHOR.search(why):
+        return ""
+    return unwrapped(why)
 
 
 def _one_function(old: Code, new: Code) -> tuple[Piece, Piece] | str:
