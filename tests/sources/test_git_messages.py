@@ -35,6 +35,7 @@ Co-authored-by: Ada <ada@example.org>"""
         ("* Open both valves", "Open both valves"),
         ("Open both  valves", "Open both valves"),
         ("Add a test for #12", "Add a test"),
+        ("Open both\n\nOne was shut (see #3, #4). It hurt (#5)", "Open both\n\nOne was shut. It hurt"),
         ("Open both valves\n\nHi, I made this. One was shut.", "Open both valves\n\nOne was shut."),
         ("valve: valve: open both", "valve: open both"),
         ("Open both val…\n\n…ves at once", "Open both valves at once"),
@@ -179,10 +180,13 @@ WHY = "The tank ran over in spring, because the level was read once an hour and 
 
 
 def test_a_body_that_gives_reasons_is_an_answer_to_why() -> None:
-    body = f"This is about the tank.\n\n{WHY}\n\nAlso rename a pipe."
+    body = f"About the tank.\n\n{WHY}\n\nAlso rename a pipe."
     assert explanation(body) == WHY
+    assert explanation(f"About the tank.\n\nBut {WHY[0].lower()}{WHY[1:]}").startswith("About the tank.\n\nBut")
     wrapped = "\n".join(textwrap.wrap(WHY, 60))
     assert explanation(wrapped) == WHY
+    listed = f"Open the valve.\nClose it.\n{WHY}"
+    assert explanation(listed) == listed
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,9 @@ _ENDING: Final = re.compile(
 )
 _LED: Final = re.compile(r"[\s,;.–—-]+(?:(?:fix\s+)?for|of|to|in|from|see|per|re)$", re.IGNORECASE)
 _OPENING: Final = re.compile(rf"^(?:{_VERB}[\s:]*{_TICKET}[\s,;.]+)+(?=\S)", re.IGNORECASE)
+_IN_BRACKETS: Final = re.compile(
+    rf"[ ]?\((?:{_VERB}[\s:]*)?(?:{_TICKET}|gh-\d+)(?:[\s,;&]+(?:and\s+)?{_TICKET})*\)", re.IGNORECASE
+)
 _LEADING: Final = re.compile(r"^\s*(?:[*+-]\s+|(?:\[?(?:#\d+|gh-\d+|[A-Z][A-Z]+-\d+)\]?\s*[:\-]?\s+))+")
 _TWICE: Final = re.compile(r"^([\w./-]{1,40}:\s+)\1+")
 _MARKS: Final = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions)\]\s*", re.IGNORECASE)
@@ -158,7 +161,7 @@ def _body(lines: list[str], subject: str) -> str:
     kept: list[str] = []
     said: set[str] = set()
     for paragraph in _unsquashed(paragraphs, subject):
-        text = _knowable(_OPENING.sub("", paragraph))
+        text = _knowable(_IN_BRACKETS.sub("", _OPENING.sub("", paragraph)))
         plain = _plain(text)
         if text.strip() and plain not in said and not _is_empty(text) and not _is_aside(text):
             kept.append(text)

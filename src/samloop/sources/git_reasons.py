@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
 MIN_CHARACTERS: Final = 80
@@ -11,7 +12,7 @@ MIN_WORDS: Final = 12
 MAX_PARAGRAPH_CHARACTERS: Final = 3000
 _ENOUGH: Final = 2
 _FULL_CHARACTERS: Final = 45
-"""A shorter line was ended by its author and not by the width of the message."""
+"""A line that had room for the next word within this width was ended by its author."""
 
 _STRONG: Final = re.compile(
     r"""\b(?:because|so[ ]that|in[ ]order[ ]to|otherwise|the[ ](?:reason|problem|motivation)\b|due[ ]to|previously
@@ -19,7 +20,7 @@ _STRONG: Final = re.compile(
     |supposed[ ]to
     |avoid(?:s|ed|ing)?|prevent(?:s|ed|ing)?|since[ ](?!v?\d|version|release)|rather[ ]than
     |(?:would|could|should)[ ](?:have|be|not|never|otherwise)|wouldn't|couldn't
-    |needed[ ](?:to|for|since|because|when))\b""",
+    |(?:is|are|was|were)[ ]needed|needed[ ](?:for|since|because|when))\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 _WEAK: Final = re.compile(
@@ -37,8 +38,11 @@ _WEAK: Final = re.compile(
 _FIRST_PERSON: Final = re.compile(
     r"\bI\b(?!/O)|\bI'|\b[Ii]'?m\b|\b[Mm]y\b|\byou(?:r|'\w+)? (?:requested|asked|wanted|prefer)"
 )
+_GOES_ON: Final = re.compile(
+    r"(?:and|but|also|so|however|then|thus|therefore|hence|this|these|that|it)\b", re.IGNORECASE
+)
 _WORDS: Final = re.compile(r"[A-Za-z]{2,}")
-_NOT_PROSE: Final = re.compile(r"^(?:\s{2,}|\t|```|~~~|>|\||[*+-]\s|\d+[.)]\s|\[\d+\])")
+_NOT_PROSE: Final = re.compile(r"^(?:\s{2,}|\t|#{1,6}\s|```|~~~|>|\||[*+-]\s|\d+[.)]\s|\[\d+\])")
 
 
 def explanation(body: str) -> str | None:
@@ -54,7 +58,10 @@ def explanation(body: str) -> str | None:
     given = [n for n, count in enumerate(reasons) if count]
     if sum(reasons) < _ENOUGH:
         return None
-    chosen = parts[given[0] : given[-1] + 1]
+    start = given[0]
+    while start and _GOES_ON.match(parts[start]):
+        start -= 1
+    chosen = parts[start : given[-1] + 1]
     if chosen[-1].endswith(":"):
         chosen += parts[given[-1] + 1 : given[-1] + 2]
     text = "\n\n".join(_unwrapped(part) for part in chosen)
@@ -65,8 +72,9 @@ def explanation(body: str) -> str | None:
 
 def _unwrapped(part: str) -> str:
     """A paragraph on one line, where its lines end because they were full."""
-    *before, _ = lines = part.split("\n")
-    wrapped = _is_prose(part) and all(len(line) >= _FULL_CHARACTERS for line in before)
+    lines = part.split("\n")
+    lengths = [len(line) + 1 + len(following.partition(" ")[0]) for line, following in pairwise(lines)]
+    wrapped = _is_prose(part) and all(length >= _FULL_CHARACTERS for length in lengths)
     return " ".join(line.strip() for line in lines) if wrapped else part
 
 
