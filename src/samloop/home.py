@@ -54,6 +54,10 @@ class Home:
         return self.path / "near"
 
     @property
+    def inventory(self) -> Path:
+        return self.path / "inventory.db"
+
+    @property
     def reports(self) -> Path:
         return self.path / "reports"
 

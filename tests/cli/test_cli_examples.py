@@ -218,7 +218,21 @@ def test_stats_have_the_shape_of_the_contract(filled: Any) -> None:
     assert "datasets" in filled("stats").out
 
 
+def test_each_source_is_told_with_its_health(filled: Any) -> None:
+    data = filled("--json", "stats", "sources").data
+    totals = filled("--json", "stats").data["overall"]
+    assert {entry["source"]: entry["total_examples"] for entry in data} == totals["by_source"]
+    for entry in data:
+        assert sum(entry["quality_distribution"].values()) == entry["total_examples"] == entry["examples_24h"]
+        assert entry["health_score"] == pytest.approx(sum(entry["health"].values()) / 4, abs=1e-3)
+        assert entry["healthy"] == (entry["health_score"] >= 0.6)
+    lines = filled("stats", "sources").out.splitlines()
+    assert all(any(line.startswith(entry["source"]) for line in lines) for entry in data)
+    assert any(line.endswith("healthy") for line in lines)
+
+
 def test_stats_of_an_empty_store_say_what_to_do(run: Any) -> None:
+    assert "No source has brought anything yet" in run("stats", "sources").out
     assert "No example yet" in run("stats").out
 
 

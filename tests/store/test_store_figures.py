@@ -96,7 +96,49 @@ def test_statistics_have_the_shape_of_the_contract(store, make):
     json.dumps(figures)
 
 
+def test_each_source_is_told_with_its_health(store, make, monkeypatch):
+    day = 86400.0
+    now = [2e9]
+    monkeypatch.setattr("samloop.store.statistics.time.time", lambda: now[0])
+    monkeypatch.setattr("samloop.store.ingest.time.time", lambda: now[0])
+    now[0] -= 10 * day  # the week before last
+    store.add_examples([make(n, source="knowledge", quality_tier="bronze") for n in range(4)])
+    now[0] += 10 * day
+    store.add_example(make(10, source="knowledge", quality_tier="gold"))
+    store.add_example(make(11, source="knowledge", state="rejected"))
+    now[0] += 15 * day
+    store.add_examples([make(20, quality_tier="gold"), make(21, quality_tier="silver")])
+    knowledge, manual = store.source_statistics()
+    assert knowledge == {
+        "source": "knowledge",
+        "total_examples": 5,
+        "quality_distribution": {"gold": 1, "silver": 0, "bronze": 4, "unverified": 0},
+        "health_score": 0.5083,
+        "health": {"freshness": 0.5, "volume_trend": 0.5, "top_quality": 0.2, "not_rejected": 0.8333},
+        "healthy": False,
+        "examples_24h": 0,
+        "last_updated": 2e9,
+    }
+    assert (manual["total_examples"], manual["examples_24h"], manual["health_score"]) == (2, 2, 1.0)
+    assert manual["healthy"] is True
+    assert store.statistics()["summary"]["healthy_sources"] == 1
+
+
+def test_the_trend_compares_the_last_two_weeks(store, make, monkeypatch):
+    day, now = 86400.0, [2e9]
+    monkeypatch.setattr("samloop.store.statistics.time.time", lambda: now[0])
+    monkeypatch.setattr("samloop.store.ingest.time.time", lambda: now[0])
+    store.add_examples([make(n) for n in range(4)])
+    now[0] += 8 * day
+    store.add_example(make(9))
+    assert store.source_statistics()[0]["health"]["volume_trend"] == 0.25
+    now[0] += 3 * day  # five minutes have gone by as well
+    store.add_examples([make(n) for n in range(10, 20)])
+    assert store.source_statistics()[0]["health"]["volume_trend"] == 1.0
+
+
 def test_statistics_of_an_empty_store(store):
+    assert store.source_statistics() == []
     figures = store.statistics()
     assert figures["overall"]["by_quality"] == {"gold": 0, "silver": 0, "bronze": 0, "unverified": 0}
     assert figures["summary"]["top_quality_percentage"] == 0.0

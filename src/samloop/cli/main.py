@@ -55,7 +55,12 @@ COMMANDS: Final[dict[str, Command]] = {
     "datasets": Command("What there is", "prepare:datasets", "List datasets and show what is in one."),
     "runs": Command("What there is", "runs:app", "List training runs, show one, follow it, or plot its losses."),
     "adapters": Command("What there is", "adapters:app", "List, show, promote, roll back and trace adapters."),
-    "stats": Command("What there is", "stats:app", "Show what the store holds: a summary, or all figures as JSON."),
+    "stats": Command("What there is", "stats:app", "Show what the store holds, and how its sources fare."),
+    "inventory": Command(
+        "What there is",
+        "inventory:inventory",
+        "List training data on drives, and what the store has of it.",
+    ),
     "validate": Command("Upkeep", "curation:validate", "Judge every stored example again, by today's rules."),
     "dedupe": Command("Upkeep", "curation:dedupe", "Reject all but the best of each group of duplicates."),
 }

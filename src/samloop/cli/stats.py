@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -15,7 +16,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, invoke_without_co
 
 @app.callback()
 def stats(ctx: typer.Context) -> None:
-    """Show what the store holds: a summary, or all figures as JSON."""
+    """Show what the store holds, and how its sources fare."""
     if ctx.invoked_subcommand is None:
         summary(ctx)
 
@@ -27,6 +28,19 @@ def summary(ctx: typer.Context) -> None:
     with session.context() as context:
         data = context.store.statistics()
     session.out.result(data, lambda: _show(session.out, data))
+
+
+@app.command()
+def sources(ctx: typer.Context) -> None:
+    """Show each source with its health.
+
+    Health is the mean of four shares: freshness, volume against the week before, gold and silver, and what was not
+    rejected. A source is healthy from 0.6.
+    """
+    session: Session = ctx.obj
+    with session.context() as context:
+        data = context.store.source_statistics()
+    session.out.result(data, lambda: _show_sources(session.out, data))
 
 
 @app.command("json")
@@ -60,3 +74,26 @@ def _show(out: Output, data: Mapping[str, Any]) -> None:
             ranked = sorted(ranked, key=lambda pair: (-pair[1], pair[0]))
         rows = [(key, f"{number:,}", f"{number / total:.0%}") for key, number in ranked]
         out.table([title, ">examples", ">share"], rows)
+
+
+def _show_sources(out: Output, data: Sequence[Mapping[str, Any]]) -> None:
+    if not data:
+        out.line("No source has brought anything yet; 'samloop collect' reads them.")
+        return
+    columns = ["source", ">examples", ">top", ">24 h", ">last", ">fresh", ">volume", ">kept", ">health", ""]
+    rows = []
+    for entry in data:
+        parts = entry["health"]
+        rows.append(
+            (
+                entry["source"],
+                f"{entry['total_examples']:,}",
+                f"{parts['top_quality']:.0%}",
+                f"{entry['examples_24h']:,}",
+                datetime.fromtimestamp(entry["last_updated"], UTC).date().isoformat(),
+                *(f"{parts[name]:.2f}" for name in ("freshness", "volume_trend", "not_rejected")),
+                f"{entry['health_score']:.2f}",
+                "healthy" if entry["healthy"] else "ailing",
+            )
+        )
+    out.table(columns, rows)

@@ -15,6 +15,7 @@ example: `held_out` makes the items of the routing suite from it.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,8 +68,8 @@ def read(
     Args:
         location: "" for the templates alone; or a JSONL file, or a folder of them, with one decision per line:
             ``{"task": …, "route": …}`` and, if known, ``"id"`` and ``"timestamp"`` (Unix seconds).
-        since: the last mark, ``{"version", "files": {name: {"bytes", "digest"}}}``. New lines of a grown file are
-            read; templates come again only when they or the options changed.
+        since: the last mark, ``{"version", "files": {name: {"bytes", "digest", "routes": {label: n}}}}``. New lines
+            of a grown file are read; templates come again only when they or the options changed.
         examples: how many in all; real decisions are never cut.
         seed: of the draw of fillings.
         labels: the routes to choose from.
@@ -83,17 +84,19 @@ def read(
     before = since or {}
     done: dict[str, Any] = dict(before.get("files", {}))
     reserved = frozenset(_plain(item["task"]) for item in held_out(labels)) if paths else frozenset()
-    counts = dict.fromkeys(labels, 0)
     for name, path in paths.items():
         lines = _Lines(path, done.get(name), max_line_bytes)
+        # Those read before count as well: whoever goes on after a kill needs as many templates, and no more.
+        routes = Counter(done[name].get("routes", {}) if lines.state["bytes"] else {})
         for record in _decisions(lines, path, labels, reserved):
             if isinstance(record, Example):
-                counts[record.output_text] += 1
+                routes[record.output_text] += 1
             yield record
-        done[name] = lines.state
+        done[name] = {**lines.state, "routes": dict(routes)}
         if lines.fresh:
             yield Mark({"version": before.get("version"), "files": dict(done)})
     if before.get("version") != version:
+        counts = sum((Counter(file.get("routes", {})) for file in done.values()), Counter[str]())
         yield from _template_examples(labels, examples, seed, counts)
         yield Mark({"version": version, "files": done})
 

@@ -133,6 +133,14 @@ class Ingest(Noun):
         flush()
         return Added(tuple(inserted), tuple(new_ids))
 
+    def stored(self, ids: Iterable[str]) -> set[str]:
+        """Which of these ids are stored, in whatever state."""
+        c, found = training_examples.c, set[str]()
+        with self._database.read() as connection:
+            for chunk in chunks(sorted(set(ids))):
+                found.update(connection.execute(select(c.id).where(c.id.in_(chunk))).scalars())
+        return found
+
     def redacted_from(self, digests: Iterable[str]) -> list[str]:
         """Ids of the stored examples that an identifier with one of these keyed hashes was redacted from, sorted.
 

@@ -1,0 +1,34 @@
+"""The ids that examples would have in the store, without judging them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from samloop.curate.batch import cleaned
+from samloop.curate.redact import redact
+from samloop.example import ID_LENGTH, Example, content_hash
+from samloop.recipe import Redact
+from samloop.text.patterns import Redactor
+
+
+class Identifier:
+    """Tells the ids of examples, as the `Curator` of the same settings gives them."""
+
+    def __init__(self, settings: Redact) -> None:
+        self._redactor = Redactor(settings.names) if settings.enabled else None
+
+    def ids(self, examples: Sequence[Example]) -> list[str]:
+        """The id of each example once it is normalised and redacted."""
+        columns = cleaned(examples, lambda _source: False)
+        if self._redactor is not None:
+            redact(columns, self._redactor)
+        texts = zip(
+            columns.system_prompt,
+            columns.context,
+            columns.history,
+            columns.input_text,
+            columns.output_text,
+            columns.rejected_output,
+            strict=True,
+        )
+        return [content_hash(*text)[:ID_LENGTH] for text in texts]

@@ -1,0 +1,38 @@
+"""Reads one source at two locations, one after the other, and prints the peak of memory after each, in bytes.
+
+python memory_child.py KIND OPTIONS SMALL LARGE
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from samloop import plugins
+
+
+def peak_bytes() -> int:
+    """The most memory this process ever held.
+
+    Linux tells it per program in /proc; what getrusage tells there includes the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main(kind: str, options: str, *locations: str) -> None:
+    read = plugins.load("sources", kind)
+    for location in locations:
+        records = 0
+        for _ in read(location, None, **json.loads(options)):
+            records += 1
+        print(records, peak_bytes())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
