@@ -56,7 +56,7 @@ class SourceSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    kind: str = Field(description="name of the source plug-in: git, docs, routing, dataset, …")
+    kind: str = Field(description="name of the source plug-in: git, code, docs, chatgpt, dataset, …")
     location: str = Field("", description="path or address; relative paths start at the recipe's folder")
     review: bool = Field(False, description="send all of it to review first")
     enabled: bool = Field(True, description="whether a turn reads it")
