@@ -24,7 +24,7 @@ from pathlib import Path
 from common import machine, median, publish, table
 
 ROUNDS = 3
-ENOUGH_BYTES = 24_000_000
+ENOUGH_BYTES = 16_000_000
 MOST_FILES = 8_000
 
 

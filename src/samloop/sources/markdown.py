@@ -22,7 +22,7 @@ MAX_DEPTH: Final = 8
 """Lists and quotes inside one another deeper than this are plain text."""
 
 MAX_BLOCK_CHARACTERS: Final = 50_000
-"""A longer list or quote is no part of any answer: it is not taken apart."""
+"""A longer item or quote is no part of any answer: it is not taken apart."""
 
 MAX_TAG_LINES: Final = 40
 """A tag with more lines of attributes is none."""
@@ -262,8 +262,6 @@ class _Scanner:
         return after
 
     def _write_list(self, block: Block) -> Written:
-        if len(block.raw) > MAX_BLOCK_CHARACTERS * 4:
-            return "", ()
         number = int(on.ITEM.match(block.raw)[3] or 1) if block.ordered else 1  # type: ignore[index]  # it begins so
         items, lines = list[str](), list[str]()
         for raw in on.items_of(block.raw):
