@@ -91,7 +91,7 @@ PLACES: list[tuple[str, Callable[[Path], None], str]] = [
     ("git", Path.touch, "expected a git repository at {path}, found a file"),
     ("git", Path.mkdir, "expected a git repository at {path}, found a folder without one; name a repository or run"),
     ("git", _loop, "expected a git repository at {path}, found nothing"),
-    ("docs", _nothing, "expected a folder or Markdown file at {path}, found nothing"),
+    ("docs", _nothing, "expected a folder, a Markdown or a reStructuredText file at {path}, found nothing"),
     ("docs", Path.touch, "got ''; name a Markdown file or a folder with some"),
     ("routing", _nothing, "decisions, or a folder with some, at {path}, got nothing; leave the location out"),
 ]

@@ -136,7 +136,10 @@ class Asker:
         path = section.path if pair.part else section.path[:-1]
         title = self._document.title
         places = [part for part in dict.fromkeys((title, *path)) if part and part != self._project.name]
-        lines = [line for line in (self._project.introduced, " > ".join(places)) if line]
+        tagline = self._project.tagline
+        told = tagline is not None and tagline in pair.answer  # an answer in its own question is none
+        introduced = self._project.name if told else self._project.introduced
+        lines = [line for line in (introduced, " > ".join(places)) if line]
         return "\n".join(lines) or None
 
 

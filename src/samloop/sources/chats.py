@@ -27,9 +27,6 @@ CORRECTED: Final = f"{SHALL_LOOK}the user corrected the answer before"
 LONGEST_NOTE: Final = 500
 """Characters of a title, a question or a correction that is kept in metadata."""
 
-TOLERANCE_SECONDS: Final = 86_400.0
-"""A clock may be a day ahead of ours; what is later gets the time of its file."""
-
 MOST_UNKNOWN: Final = 20
 """Unknown kinds of one conversation that are named; more are counted together."""
 
@@ -202,9 +199,7 @@ class Teller:
         facts: dict[str, Any],
         rejected: tuple[Said, str, str] | None,
     ) -> Example:
-        at, now = answer.at or talk.created_at, time.time()
-        if at > now + TOLERANCE_SECONDS:
-            at, facts["clock"] = min(self.written_at, now), "ahead"
+        at = answer.at or talk.created_at or min(self.written_at, time.time())
         left, source_id, reason = rejected or (None, answer.id, None)
         return Example(
             source=self.source,
