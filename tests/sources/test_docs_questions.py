@@ -206,6 +206,8 @@ def test_navigation_is_no_answer(tmp_path: Path) -> None:
 
 def test_the_context_says_what_it_is_about(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# Pump\n\n{PROSE} It is old.\n")
-    (tmp_path / "parts.md").write_text(f"# Parts\n\n## Valves\n\n### Opening the valve\n\n{PROSE}\n")
+    steps = "The valve opens to the left. Turn it by hand until it clicks, then wait until the water stands still."
+    (tmp_path / "parts.md").write_text(f"# Parts\n\n## Valves\n\n### Opening the valve\n\n{steps}\n")
     found = {r.source_id: r.context for r in read(str(tmp_path), None) if isinstance(r, Example)}
     assert found["parts.md#opening-the-valve"] == f"Pump: {PROSE}\nParts > Valves"
+    assert found["README.md#pump"] == "Pump", "what a question gives away is no answer"
