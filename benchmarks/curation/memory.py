@@ -27,6 +27,8 @@ from generated import write_lines
 from common import SAMLOOP, machine, publish, table
 
 LIMIT_GB = 1.5
+DISK_FACTOR = 4
+"""Input, units beside the output and the output itself take about so many times the input's size."""
 SAMPLE_SECONDS = 0.5
 
 
@@ -75,6 +77,11 @@ def main() -> None:
     ]
     for size in options.sizes:
         folder = Path(tempfile.mkdtemp(dir=options.folder))
+        free = shutil.disk_usage(folder).free / 1e9
+        if free < DISK_FACTOR * size:
+            rows.append([size, f"not run: needs {DISK_FACTOR * size:.0f} GB of disk, {free:.0f} GB are free", *"    "])
+            folder.rmdir()
+            continue
         try:
             write_lines(folder / "in.jsonl", size * 1000)
             command = [*SAMLOOP, "--home", str(folder / "home"), "--json", "curate", str(folder / "in.jsonl")]
