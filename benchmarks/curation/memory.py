@@ -79,7 +79,8 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(dir=options.folder))
         free = shutil.disk_usage(folder).free / 1e9
         if free < DISK_FACTOR * size:
-            rows.append([size, f"not run: needs {DISK_FACTOR * size:.0f} GB of disk, {free:.0f} GB are free", *"    "])
+            missing = f"not run: needs {DISK_FACTOR * size:.0f} GB of disk, {free:.0f} GB are free"
+            rows.append([size, missing, *"    "])
             folder.rmdir()
             continue
         try:
