@@ -11,7 +11,7 @@ COLOURS: Final = ("#0072b2", "#e69f00", "#999999")
 """Blue, orange and grey of the Okabe-Ito palette: told apart with any kind of colour vision."""
 
 WIDTH, HEIGHT = 864, 432
-LEFT, RIGHT, TOP, BOTTOM = 90, 850, 50, 370
+LEFT, RIGHT, TOP, BOTTOM = 90, 820, 50, 370
 """The frame of the bars, in pixels from the upper left corner."""
 
 MOST_TICKS: Final = 11
