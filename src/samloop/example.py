@@ -211,7 +211,15 @@ def collapse(text: str) -> str:
     return " ".join(text.split())
 
 
-_AS_BLANK: Final = bytes(0x20 if chr(byte).isspace() else byte for byte in range(128)) + bytes(range(128, 256))
+AS_BLANK: Final = bytes(0x20 if chr(byte).isspace() else byte for byte in range(128)) + bytes(range(128, 256))
+"""Translates UTF-8 so that every ASCII white space is a blank."""
+
+NO_PART: Final = b"\x1f"
+PART: Final = b"\x1e"
+"""What stands in a hash for a part that is absent, and before one that is there."""
+
+ENDINGS: Final = b" .?!:;"
+"""What may end a question without making it another one."""
 
 
 def _collapsed(text: str) -> bytes:
@@ -221,7 +229,7 @@ def _collapsed(text: str) -> bytes:
     raw = text.encode()
     while b"\n\n" in raw:  # most blanks that follow one another are empty lines, and these are found fast
         raw = raw.replace(b"\n\n", b"\n")
-    blanked = raw.translate(_AS_BLANK)
+    blanked = raw.translate(AS_BLANK)
     while b"  " in blanked:
         blanked = blanked.replace(b"  ", b" ")
     return blanked.strip(b" ")
@@ -238,20 +246,20 @@ def content_hash(
     """128-bit xxh3 of the whole content, insensitive to spacing and to the format it travels in. 32 hex digits."""
     parts = [system_prompt, context, *_turns(history), input_text, output_text, rejected_output]
     return xxhash.xxh3_128_hexdigest(
-        b"".join([b"\x1f" if part is None else b"\x1e" + _collapsed(part) for part in parts])
+        b"".join([NO_PART if part is None else PART + _collapsed(part) for part in parts])
     )
 
 
 def input_hash(history: Iterable[Message], input_text: str) -> str:
     """128-bit xxh3 of what is asked, insensitive to spacing, case and final punctuation. 32 hex digits."""
     parts = [*_turns(history), input_text] if history else [input_text]
-    return xxhash.xxh3_128_hexdigest(b"".join([b"\x1e" + _asked(part) for part in parts]))
+    return xxhash.xxh3_128_hexdigest(b"".join([PART + _asked(part) for part in parts]))
 
 
 def _asked(part: str) -> bytes:
     if part.isascii():
-        return _collapsed(part).lower().rstrip(b" .?!:;")
-    return collapse(part).casefold().rstrip(" .?!:;").encode("utf-8", "replace")
+        return _collapsed(part).lower().rstrip(ENDINGS)
+    return collapse(part).casefold().rstrip(ENDINGS.decode()).encode("utf-8", "replace")
 
 
 def _turns(history: Iterable[Message]) -> Iterable[str]:

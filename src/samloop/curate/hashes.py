@@ -10,13 +10,9 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from samloop.example import Message, content_hash, input_hash
+from samloop.example import AS_BLANK, ENDINGS, NO_PART, PART, Message, content_hash, input_hash
 
 _BLANK: Final = 0x20
-_AS_BLANK: Final = bytes(_BLANK if byte < 128 and chr(byte).isspace() else byte for byte in range(256))
-_ENDINGS: Final = b" .?!:;"
-_NONE: Final = b"\x1f"
-_BEGIN: Final = b"\x1e"
 
 PARTS: Final = ("system_prompt", "context", "input_text", "output_text", "rejected_output")
 
@@ -40,7 +36,7 @@ def hashes_of(batch: pa.RecordBatch, histories: Sequence[tuple[Message, ...]]) -
     for i, (parts, fits) in enumerate(zip(zip(*columns, strict=True), plain, strict=True)):
         if fits:
             content[i] = digest(b"".join(parts))
-            asked[i] = digest(parts[2].lower().rstrip(_ENDINGS))
+            asked[i] = digest(parts[2].lower().rstrip(ENDINGS))
         else:
             system, context, question, answer, rejected = (batch.column(name)[i].as_py() for name in PARTS)
             content[i] = content_hash(system, context, histories[i], question, answer, rejected)
@@ -53,9 +49,9 @@ def _collapsed(column: pa.Array) -> list[bytes]:
     n = len(column)
     _, offsets, data = column.buffers()
     if data is None or column.null_count == n:
-        return [_NONE if valid is False else _BEGIN for valid in column.is_valid().to_pylist()]
+        return [NO_PART if valid is False else PART for valid in column.is_valid().to_pylist()]
     bounds = np.frombuffer(offsets, dtype=np.int64)[column.offset : column.offset + n + 1]
-    blanked = bytes(memoryview(data)[bounds[0] : bounds[-1]]).translate(_AS_BLANK)
+    blanked = bytes(memoryview(data)[bounds[0] : bounds[-1]]).translate(AS_BLANK)
     bounds = bounds - bounds[0]
     raw = np.frombuffer(blanked, dtype=np.uint8)
     blank = raw == _BLANK
@@ -72,9 +68,9 @@ def _collapsed(column: pa.Array) -> list[bytes]:
     if len(gone):
         bounds = bounds - np.searchsorted(gone, bounds)
         blanked = raw[~again].tobytes()
-    texts = [_BEGIN + blanked[begin:end].rstrip(b" ") for begin, end in pairwise(bounds.tolist())]
+    texts = [PART + blanked[begin:end].rstrip(b" ") for begin, end in pairwise(bounds.tolist())]
     if column.null_count:
-        texts = [text if valid else _NONE for text, valid in zip(texts, column.is_valid().to_pylist(), strict=True)]
+        texts = [text if valid else NO_PART for text, valid in zip(texts, column.is_valid().to_pylist(), strict=True)]
     return texts
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from samloop.curate.batch import cleaned
+from samloop.curate.hashes import hashes_of
 from samloop.curate.redact import redact
-from samloop.example import ID_LENGTH, Example, content_hash
+from samloop.example import ID_LENGTH, Example
 from samloop.recipe import Redact
 from samloop.text.patterns import Redactor
 
@@ -22,13 +23,4 @@ class Identifier:
         columns = cleaned(examples, lambda _source: False)
         if self._redactor is not None:
             redact(columns, self._redactor)
-        texts = zip(
-            columns.system_prompt,
-            columns.context,
-            columns.history,
-            columns.input_text,
-            columns.output_text,
-            columns.rejected_output,
-            strict=True,
-        )
-        return [content_hash(*text)[:ID_LENGTH] for text in texts]
+        return [whole[:ID_LENGTH] for whole in hashes_of(columns.to_batch(), columns.history)[0]]

@@ -217,13 +217,15 @@ class _Intake:
     report: SourceReport
     its_turn: Event | None = None
     ended: Event = field(default_factory=Event)
-    context: Context = field(init=False)
     admission: Admission = field(init=False)
     refused_any: bool = False
 
     def __post_init__(self) -> None:
-        self.context = self.shared.context
         self.admission = Admission(self.context.recipe.collect, self.settings.allow_licences)
+
+    @property
+    def context(self) -> Context:
+        return self.shared.context
 
     def run(self) -> None:
         started, judges = time.monotonic(), self.shared.judges

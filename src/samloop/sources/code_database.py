@@ -13,8 +13,8 @@ from urllib.parse import quote
 from samloop.errors import SourceError
 from samloop.files import readable
 from samloop.sources.code_files import MAX_FILE_BYTES
+from samloop.sources.sqlite_files import quoted
 
-MAGIC: Final = b"SQLite format 3\0"
 WAIT_SECONDS: Final = 2.0
 
 _PATH: Final = (
@@ -52,15 +52,6 @@ class _Table:
     content: str
     licence: str | None
     repository: str | None
-
-
-def is_database(path: Path) -> bool:
-    """Whether the file at `path` begins as an SQLite database does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -116,7 +107,7 @@ def _tables(database: sqlite3.Connection) -> list[_Table]:
         table = name.decode("utf-8", "replace")
         columns = {
             row[1].decode("utf-8", "replace").lower()
-            for row in database.execute(f"PRAGMA table_info({_quoted(table)})")
+            for row in database.execute(f"PRAGMA table_info({quoted(table)})")
         }
 
         def one(names: tuple[str, ...], columns: set[str] = columns) -> str | None:
@@ -128,17 +119,13 @@ def _tables(database: sqlite3.Connection) -> list[_Table]:
     return found
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _rows(database: sqlite3.Connection, table: _Table) -> Iterator[Row]:
     # A column that is not there is asked for as NULL. Names come from the schema and are quoted.
     columns = [table.path, table.language, table.content, table.licence, table.repository]
-    parts = [_quoted(column) if column else "NULL" for column in columns]
+    parts = [quoted(column) if column else "NULL" for column in columns]
     parts[2] = f"substr({parts[2]}, 1, {MAX_FILE_BYTES + 1})"
     for path, language, content, licence, repository in database.execute(
-        f"SELECT {', '.join(parts)} FROM {_quoted(table.name)}"  # noqa: S608
+        f"SELECT {', '.join(parts)} FROM {quoted(table.name)}"  # noqa: S608
     ):
         yield Row(
             _text(path) or "",

@@ -17,7 +17,7 @@ from samloop.example import Example, normalise
 from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.code_answers import File, Found, Left
-from samloop.sources.code_database import Row, is_database, rows
+from samloop.sources.code_database import Row, rows
 from samloop.sources.code_files import Entry, Folder, Tree, language_of, left_out, normalised, open_tree
 from samloop.sources.code_fixes import Fix, Fixes
 from samloop.sources.code_languages import Language, language_of_name, language_of_path
@@ -27,6 +27,7 @@ from samloop.sources.code_stamps import Stamps
 from samloop.sources.code_tests import Index
 from samloop.sources.paths import part_of
 from samloop.sources.sidecars import spdx_of
+from samloop.sources.sqlite_files import is_database
 
 SOURCE: Final = "code_patterns"
 MARK_FILES: Final = 256

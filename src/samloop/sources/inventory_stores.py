@@ -19,6 +19,7 @@ from samloop.sources.files import HEAD_BYTES
 from samloop.sources.json_split import Splitter
 from samloop.sources.look import Look, NothingHere, Unreadable
 from samloop.sources.sidecars import licence_of
+from samloop.sources.sqlite_files import quoted
 from samloop.sources.unpack import ALWAYS_BYTES, MOST_RATIO
 
 MAX_ELEMENT_BYTES: Final = 64 * 2**20
@@ -56,7 +57,7 @@ def _tables(path: Path, database: sqlite3.Connection) -> Look:
     listed = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT ?", (MAX_TABLES,))
     columns: dict[str, frozenset[str]] = {}
     for (name,) in listed.fetchall():
-        described = database.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
+        described = database.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
         columns[name] = frozenset(row[1].lower() for row in described)
     kind: str | None = "sam-home"
     if "store_meta" in columns and "training_examples" in columns:
@@ -69,12 +70,8 @@ def _tables(path: Path, database: sqlite3.Connection) -> Look:
         kind, format_ = "code", "code files"
     else:
         raise NothingHere("none of its tables holds examples or code")
-    counts = [database.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0] for name in wanted]  # noqa: S608
+    counts = [database.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0] for name in wanted]  # noqa: S608
     return Look(kind=kind, format=format_, container="SQLite", records=sum(counts), licence=licence_of(path))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def look_at_archive(path: Path, known: Callable[[Mapping[str, Any]], str | None]) -> Look:

@@ -25,7 +25,7 @@ from samloop.sources.origin import Origin
 from samloop.sources.sam_rows import WAITS, drafts_of, shape_of, waits
 from samloop.sources.sam_tables import Database, TableEnd
 from samloop.sources.sidecars import licence_of, spdx_of
-from samloop.sources.sqlite_files import MAGIC, SUFFIXES, Unreadable, stamp
+from samloop.sources.sqlite_files import SUFFIXES, Unreadable, is_database, stamp
 
 FOLDERS: Final = (
     "feedback_derived", "training_data", "auto_training_data", "distilled", "batches", "processed", "jobs",
@@ -97,7 +97,7 @@ def read(
 
 def _refuse_alone(place: Path) -> None:
     """Raise what is wrong with a database that was named itself."""
-    if place.suffix in SUFFIXES and not _is_database(place):
+    if place.suffix in SUFFIXES and not is_database(place):
         raise SourceError(
             f"expected an SQLite database, got {readable(place)}, which is none; take a whole copy of it"
         )
@@ -149,7 +149,7 @@ class Installation:
         """Everything new in `paths`, with marks."""
         databases: dict[str, Any] = dict(since.get("databases", {}))
         state: dict[str, Any] = dict(since.get("files", {}))
-        for path in (path for path in paths if path.suffix in SUFFIXES or _is_database(path)):
+        for path in (path for path in paths if path.suffix in SUFFIXES or is_database(path)):
             name = self.name(path)
             for record in self._database(path, databases.get(name)):
                 if isinstance(record, TableEnd):
@@ -157,7 +157,7 @@ class Installation:
                     yield Mark({"databases": dict(databases), "files": dict(state)})
                 else:
                     yield record
-        others = [path for path in paths if path.suffix not in SUFFIXES and not _is_database(path)]
+        others = [path for path in paths if path.suffix not in SUFFIXES and not is_database(path)]
         for found in self._files(others, state):
             yield Mark({"databases": databases, **found.value}) if isinstance(found, Mark) else found
 
@@ -291,14 +291,6 @@ def _below(folder: Path) -> Iterator[Path]:
         kept = [name for name in folders if not name.startswith(".") and name not in SKIPPED]
         folders[:] = kept if len(here.parts) - depth < DEEPEST else []
         yield from (here / name for name in names if not name.startswith(".") and (here / name).is_file())
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
 
 
 def job_state(path: Path, folder: Path) -> str | None:

@@ -44,6 +44,15 @@ class Table:
         return f"SELECT {what} FROM {quoted(self.name)}{order}"  # noqa: S608  names are quoted, values are bound
 
 
+def is_database(path: Path) -> bool:
+    """Whether the file at `path` begins as an SQLite database does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 def quoted(name: str) -> str:
     """`name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
