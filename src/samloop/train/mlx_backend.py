@@ -103,12 +103,17 @@ class _Network:
         logits: mx.array = head(hidden).astype(mx.float32)
         return logits
 
-    def nats(self, batch: Batch) -> mx.array:
-        """Σ weight · nats of a batch, a scalar."""
-        rows, positions, targets, weights = batch.predictions()
+    def nats_each(self, batch: Batch) -> mx.array:
+        """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
+        rows, positions, targets, _ = batch.predictions()
         logits = self.logits_at(mx.array(batch.ids[:, :-1]), _indices(rows), _indices(positions))
         each: mx.array = nn.losses.cross_entropy(logits, mx.array(targets))
-        return (each * mx.array(weights)).sum()
+        return each
+
+    def nats(self, batch: Batch) -> mx.array:
+        """Σ weight · nats of a batch, a scalar."""
+        *_, weights = batch.predictions()
+        return (self.nats_each(batch) * mx.array(weights)).sum()
 
 
 class MlxLearner:

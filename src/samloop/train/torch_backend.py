@@ -106,12 +106,16 @@ class _Network:
                 logits = self.model(input_ids=tokens, use_cache=False).logits[at]
         return cast("torch.Tensor", logits.float())
 
+    def nats_each(self, batch: Batch) -> torch.Tensor:
+        """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
+        rows, positions, targets, _ = batch.predictions()
+        logits = self.logits_at(batch.ids[:, :-1], rows, positions)
+        return functional.cross_entropy(logits, self.tensor(targets.astype(np.int64)), reduction="none")
+
     def nats(self, batch: Batch) -> torch.Tensor:
         """Σ weight · nats of a batch, a scalar."""
-        rows, positions, targets, weights = batch.predictions()
-        logits = self.logits_at(batch.ids[:, :-1], rows, positions)
-        each = functional.cross_entropy(logits, self.tensor(targets.astype(np.int64)), reduction="none")
-        return (each * self.tensor(weights)).sum()
+        *_, weights = batch.predictions()
+        return (self.nats_each(batch) * self.tensor(weights)).sum()
 
 
 class TorchLearner:
