@@ -95,7 +95,7 @@ class Near(Section):
     enabled: bool = Field(True, description="whether curation in bulk looks for them")
     jaccard: float = Field(0.8, ge=0.5, le=1, description="share of three-word sequences that two have in common")
     template_examples: int = Field(
-        40, ge=1, le=200, description="sequences in more examples than this are a template's, and count for nothing"
+        80, ge=1, le=200, description="sequences in more examples than this are a template's, and count for nothing"
     )
 
 
