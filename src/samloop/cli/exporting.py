@@ -91,7 +91,54 @@ def gguf(
     session.out.result(data, show)
 
 
+def export(
+    ctx: typer.Context,
+    adapter: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="An id, its beginning, or 'champion'.", show_default=False)
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="A new archive.", show_default=False)],
+) -> None:
+    """Write an adapter with its lineage and hashes into one archive."""
+    session: Session = ctx.obj
+    with session.context() as context:
+        from samloop.loop.carry import export_adapter as stage
+
+        data = stage(context, adapter, out=out)
+    session.out.result(
+        data, lambda: session.out.line(f"{data['adapter']} is in {data['path']}, {data['bytes'] / 2**20:,.1f} MiB.")
+    )
+
+
+def import_(
+    ctx: typer.Context,
+    location: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="An archive, or an adapter's folder.", show_default=False),
+    ],
+    slot: Annotated[str, typer.Option(metavar="NAME", help="The place in service it is for.")] = "main",
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="NAME", help="Its base; by default that of the recipe.")
+    ] = None,
+) -> None:
+    """Check an adapter from elsewhere and take it in, as a candidate."""
+    session: Session = ctx.obj
+    with session.context() as context:
+        from samloop.loop.carry import import_adapter as stage
+
+        data = stage(context, location, slot=slot, base=base)
+
+    def show() -> None:
+        if data["known"]:
+            session.out.line(f"{data['adapter']} was here already.")
+            return
+        session.out.line(f"{data['adapter']} is a candidate for slot {data['slot']}, on {data['base']}.")
+        session.out.line(f"'{session.program} evaluate champion {data['adapter']}' compares it with what serves.")
+
+    session.out.result(data, show)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `samloop adapters`."""
-    for command in (convert, fuse, gguf):
+    for command in (convert, fuse, gguf, export):
         app.command()(command)
+    app.command("import")(import_)

@@ -35,6 +35,7 @@ class Chosen:
         name: its id, or the name of its folder.
         base: what its base is called: of the registry, else of its own configuration; may be empty.
         licences: of what it learnt from; empty: not known.
+        registered: whether it is in the registry.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Chosen:
     adapter: Adapter
     base: str
     licences: tuple[str, ...]
+    registered: bool
 
 
 def choose(context: Context, name: str) -> Chosen:
@@ -54,7 +56,7 @@ def choose(context: Context, name: str) -> Chosen:
     folder = absolute(name)
     if folder.is_dir() and (folder / CONFIG).is_file():
         adapter = Adapter.read(folder)
-        return Chosen(folder.name, folder, adapter, adapter.base_name, ())
+        return Chosen(folder.name, folder, adapter, adapter.base_name, (), registered=False)
     registry = Registry(context.home, context.store)
     row = context.store.get_adapter(registry.find(_champion(registry) if name == "champion" else name))
     found = str(row["adapter_id"])
@@ -64,7 +66,7 @@ def choose(context: Context, name: str) -> Chosen:
     adapter = Adapter.read(folder)
     known = str(row["base"] or "")
     base = adapter.base_name if known in ("", "unknown") else known
-    return Chosen(found, folder, adapter, base, tuple(row["licences"]))
+    return Chosen(found, folder, adapter, base, tuple(row["licences"]), registered=True)
 
 
 def base_of(context: Context, chosen: Chosen, base: str | None = None) -> Base:
