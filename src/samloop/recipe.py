@@ -77,6 +77,7 @@ class Collect(Section):
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
     workers: int = Field(2, ge=0, description="processes that judge examples of a large source; 0: none but this one")
     side_by_side: int = Field(4, ge=1, description="sources read at once, where the recipe names several")
+    live: bool = Field(True, description="whether a turn reads captures and feedback without being told to")
     licences: tuple[str, ...] = Field((), description="SPDX ids to let in; empty: all; 'unknown' stands for none")
     noncommercial: bool = Field(True, description="whether to let in what a licence forbids to use commercially")
     sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
