@@ -114,7 +114,10 @@ def preferring_trainer_of(base: Path, tmp_path: Path) -> Callable[[Adapter, floa
             train_dataset=Dataset.from_list([{**said, **row}]),
             processing_class=AutoTokenizer.from_pretrained(base),
             peft_config=LoraConfig(
-                r=adapter.rank, lora_alpha=adapter.alpha, target_modules=sorted(adapter.weights), task_type="CAUSAL_LM"
+                r=adapter.rank,
+                lora_alpha=adapter.alpha,
+                target_modules=sorted(adapter.weights),
+                task_type="CAUSAL_LM",
             ),
         )
         arrays = {name: torch.from_numpy(array.copy()) for name, array in adapter.arrays().items()}

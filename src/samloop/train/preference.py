@@ -7,7 +7,7 @@ base alone. Each backend has this loss as its own tensors; here it is numpy, for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def measured(log_probabilities: np.ndarray, pairs: PairBatch, beta: float) -> di
     }
 
 
-def added(sums: list[Mapping[str, float]]) -> dict[str, float]:
+def added(sums: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Sums of several batches as one; empty where there are none."""
     return {name: sum(one[name] for one in sums) for name in sums[0]} if sums else {}
 
