@@ -34,12 +34,17 @@ class Batch:
         ids: int32 [examples, tokens].
         weights: float32 [examples, tokens]; weights[b, t] is how much the prediction of ids[b, t] from the tokens
             before it counts; zero on prompts, padding and the first token.
-        tokens: tokens without padding.
+        lengths: int64 [examples], the tokens of each without padding.
     """
 
     ids: np.ndarray
     weights: np.ndarray
-    tokens: int
+    lengths: np.ndarray
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without padding."""
+        return int(self.lengths.sum())
 
     @property
     def total_weight(self) -> float:
@@ -53,7 +58,43 @@ class Batch:
 
     def documents(self) -> np.ndarray:
         """Which of the examples the batch was made of each prediction belongs to, in the order of `predictions`."""
-        return np.nonzero(self.weights[:, 1:])[0]
+        return self.predictions()[0]
+
+    def end_to_end(self) -> Row:
+        """The same sequences without padding, each without its last token, which predicts nothing."""
+        inputs = self.lengths - 1
+        starts = np.cumsum(inputs) - inputs
+        real = np.arange(self.ids.shape[1] - 1) < inputs[:, None]
+        documents, positions, *_ = self.predictions()
+        return Row(self.ids[:, :-1][real], np.nonzero(real)[1], inputs, starts[documents] + positions)
+
+    def parts(self, max_tokens: int) -> Iterator[Batch]:
+        """This batch in stretches of rows, none with more than `max_tokens` tokens unless it is one row."""
+        ends = np.cumsum(self.lengths)
+        start = 0
+        while start < len(self.lengths):
+            before = int(ends[start] - self.lengths[start])
+            end = max(start + 1, int(np.searchsorted(ends, before + max_tokens, side="right")))
+            width = int(self.lengths[start:end].max())
+            yield Batch(self.ids[start:end, :width], self.weights[start:end, :width], self.lengths[start:end])
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Some sequences end to end.
+
+    Attributes:
+        ids: int32 [tokens].
+        positions: int64 [tokens], counted anew in each sequence.
+        lengths: int64 [sequences].
+        predicting: int64, where in the row each of `Batch.predictions` is made.
+    """
+
+    ids: np.ndarray
+    positions: np.ndarray
+    lengths: np.ndarray
+    predicting: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +156,7 @@ class Examples:
             ids[row, : end - start] = self.ids[start:end]
             weights[row, : end - start] = self.weights[start:end]
         weights[:, 0] = 0.0
-        return Batch(ids, weights, sum(end - start for start, end in spans))
+        return Batch(ids, weights, np.array([end - start for start, end in spans]))
 
 
 EMPTY: Final = Examples(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(1, np.int64), 0, 0)
