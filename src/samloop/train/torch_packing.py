@@ -42,7 +42,7 @@ def attend(
                 module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
             ),
         )
-    queries, keys, values = (torch.split(one, documents, dim=2) for one in (query, key, value))  # type: ignore[no-untyped-call]
+    queries, keys, values = (torch.split(one, documents, dim=2) for one in (query, key, value))
     grouped = query.shape[1] != key.shape[1]
     found = [
         _one(q, k, v, sliding_window, scaling, dropout, grouped=grouped)
