@@ -40,19 +40,19 @@ def logs(backend: str, base: Path, *refs: AdapterRef, quantise: str = "none") ->
 
 
 def go(job: TrainJob, folder: Path, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    return run(job, folder, lambda metric: None, stop)
+    """The result of a run, with the validation loss it began with as "start"."""
+    told: list[dict[str, Any]] = []
+    result = run(job, folder, told.append, stop)
+    losses = [line["validation_loss"] for line in told if line.get("validation_loss") is not None]
+    return {**result, "start": losses[0]}
 
 
 def test_training_on_four_bits_learns_as_much(
     make_job: Callable[..., TrainJob], backend: str, four_bits: str, tmp_path: Path
 ) -> None:
-    found = {
-        form: go(make_job(backend=backend, quantise=form), tmp_path / form)["validation_loss"]
-        for form in ("none", four_bits)
-    }
-    start = -logs(backend, Path(make_job().base), quantise=four_bits).mean()
-    assert found[four_bits] < start - 0.5
-    assert found[four_bits] == pytest.approx(found["none"], rel=0.1)
+    found = {form: go(make_job(backend=backend, quantise=form), tmp_path / form) for form in ("none", four_bits)}
+    assert found[four_bits]["validation_loss"] < found[four_bits]["start"] - 0.5
+    assert found[four_bits]["validation_loss"] == pytest.approx(found["none"]["validation_loss"], rel=0.1)
 
 
 def test_an_adapter_answers_on_the_base_it_was_trained_on(
@@ -127,7 +127,9 @@ def test_the_weights_take_less_than_a_fifth(tmp_path: Path, backend: str, four_b
     assert small < 0.2 * whole
 
 
-def test_a_base_that_mlx_quantised_loads_on_mlx_and_is_refused_on_torch(base: Path, tmp_path: Path) -> None:
+def test_a_base_that_mlx_quantised_trains_on_mlx_and_is_refused_on_torch(
+    make_job: Callable[..., TrainJob], base: Path, tmp_path: Path
+) -> None:
     """As the hub's …-4bit folders are: packed weights, and both keys in config.json."""
     pytest.importorskip("mlx.core", reason="mlx is not installed", exc_type=ImportError)
     from mlx_lm import convert
@@ -139,6 +141,10 @@ def test_a_base_that_mlx_quantised_loads_on_mlx_and_is_refused_on_torch(base: Pa
     (folder / "config.json").write_text(json.dumps({**config, "rope_theta": 10_000.0}))
     found = logs("mlx", folder)
     assert 0.001 < abs(found - logs("mlx", base)).mean() < 1
+    result = go(make_job(base=str(folder), backend="mlx", epochs=1.0), tmp_path / "run")
+    mine = AdapterRef(name="mine", path=Path(result["adapter"]))
+    assert result["validation_loss"] < result["start"] - 0.2
+    assert abs(logs("mlx", folder, mine) - found).max() > 0.1
     assert resolve("4bit", "mlx", folder) == "none"
     with pytest.raises(
         ModelError, match=r"is quantised by mlx, which the backend torch does not train on; train\.backend"
@@ -148,7 +154,9 @@ def test_a_base_that_mlx_quantised_loads_on_mlx_and_is_refused_on_torch(base: Pa
         resolve("affine4", "mlx", folder)
 
 
-def test_a_base_that_bitsandbytes_quantised_loads_on_torch_and_is_refused_on_mlx(base: Path, tmp_path: Path) -> None:
+def test_a_base_that_bitsandbytes_quantised_trains_on_torch_and_is_refused_on_mlx(
+    make_job: Callable[..., TrainJob], base: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -159,6 +167,8 @@ def test_a_base_that_bitsandbytes_quantised_loads_on_torch_and_is_refused_on_mlx
     four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
     AutoModelForCausalLM.from_pretrained(base, quantization_config=four).save_pretrained(folder)
     np.testing.assert_allclose(logs("torch", folder), logs("torch", base, quantise="nf4"), atol=1e-5)
+    result = go(make_job(base=str(folder), epochs=1.0), tmp_path / "run")
+    assert result["validation_loss"] < result["start"] - 0.2
     assert resolve("4bit", "torch", folder) == "none"
     with pytest.raises(ModelError, match="is quantised by bitsandbytes, which MLX does not read"):
         logs("mlx", folder)

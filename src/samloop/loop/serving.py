@@ -30,5 +30,5 @@ def reference(context: Context, name: str, folder: Path) -> AdapterRef:
         ModelError: there is no adapter in `folder`, or a broken one.
     """
     metadata = read_metadata(folder)
-    form = metadata.get("quantise") or (NONE if "base_fingerprint" in metadata else base_form(context))
+    form = metadata.get("quantise") or (NONE if metadata.get("base_fingerprint") else base_form(context))
     return AdapterRef(name=name, path=folder, quantise=form)

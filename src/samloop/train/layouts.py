@@ -102,7 +102,7 @@ def read(folder: Path) -> dict[str, Any]:
     return {
         **shaped,
         "base_fingerprint": metadata.get("base_fingerprint", ""),
-        "quantise": metadata.get("quantise", "none" if "base_fingerprint" in metadata else ""),
+        "quantise": metadata.get("quantise") or ("none" if metadata.get("base_fingerprint") else ""),
     }
 
 
