@@ -25,7 +25,7 @@ from samloop.errors import SamloopError
 from samloop.example import Example
 from samloop.files import absolute, readable, storing
 from samloop.loop import live
-from samloop.loop.admission import REFUSED_UNDER, Admission
+from samloop.loop.admission import REFUSED_UNDER, Admission, refused
 from samloop.loop.context import Context
 from samloop.loop.contradictions import settle
 from samloop.loop.counts import COUNTS, SourceReport
@@ -36,7 +36,6 @@ from samloop.loop.withdraw import withdraw
 from samloop.protocols import Mark, Reject, Source, Withdrawal
 from samloop.recipe import Recipe, SourceSettings
 from samloop.rows import Rows
-from samloop.store.filters import UNKNOWN
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -307,11 +306,8 @@ class _Intake:
 
     def _refuse(self, example: Example, refusal: str) -> None:
         self.refused_any = True
-        name = example.licence or UNKNOWN
         place = f"{self.report.location}/{part}" if (part := _part(example.metadata)) else self.report.location
-        self._turn_away(
-            Reject(place, refusal, f"{name}; let it in with --allow-licence '{name}'", id=example.source_id)
-        )
+        self._turn_away(refused(example, refusal, place))
 
     def _turn_away(self, reject: Reject) -> None:
         self.report.read += 1

@@ -9,7 +9,7 @@ from samloop.errors import SourceError
 from samloop.example import Example, Message, collapse
 from samloop.protocols import RowReader
 from samloop.sources.drafts import Draft, digest_of
-from samloop.sources.exchanges import is_correction
+from samloop.text.corrections import is_correction
 
 PART: Final = "#"
 """Stands in `source_id` between a row's id and which of its examples this is."""
