@@ -68,16 +68,20 @@ class Batch:
         documents, positions, *_ = self.predictions()
         return Row(self.ids[:, :-1][real], np.nonzero(real)[1], inputs, starts[documents] + positions)
 
-    def parts(self, max_tokens: int) -> Iterator[Batch]:
-        """This batch in stretches of rows, none with more than `max_tokens` tokens unless it is one row."""
-        ends = np.cumsum(self.lengths)
-        start = 0
-        while start < len(self.lengths):
-            before = int(ends[start] - self.lengths[start])
+    def parts(self, max_tokens: int, together: int = 1) -> Iterator[Batch]:
+        """This batch in stretches of rows, none with more than `max_tokens` tokens unless it cannot be cut.
+
+        Args:
+            together: so many rows after one another are never parted.
+        """
+        ends = np.cumsum(self.lengths.reshape(-1, together).sum(axis=1))
+        start, before = 0, 0
+        while start < len(ends):
             end = max(start + 1, int(np.searchsorted(ends, before + max_tokens, side="right")))
-            width = int(self.lengths[start:end].max())
-            yield Batch(self.ids[start:end, :width], self.weights[start:end, :width], self.lengths[start:end])
-            start = end
+            rows = slice(start * together, end * together)
+            width = int(self.lengths[rows].max())
+            yield Batch(self.ids[rows, :width], self.weights[rows, :width], self.lengths[rows])
+            start, before = end, int(ends[end - 1])
 
 
 @dataclass(frozen=True, slots=True)

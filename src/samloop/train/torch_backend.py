@@ -188,6 +188,10 @@ class TorchLearner:
         self._peft.train()
         for module in self._dropouts:
             module.eval()
+        parts = pairs.parts(self._network.tokens_at_once)
+        return np.concatenate([self._prefer(part, denominator, beta) for part in parts])
+
+    def _prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
         found = self._by_example(pairs.batch)
         reference = pairs.reference[:, 0] - pairs.reference[:, 1]
         margins = found[0::2] - found[1::2] - self._network.tensor(reference.astype(np.float32))
@@ -201,7 +205,8 @@ class TorchLearner:
         self._peft.eval()
         adapter = self._peft.disable_adapter() if bare else nullcontext()
         with torch.inference_mode(), adapter:
-            return self._by_example(batch).double().cpu().numpy()
+            parts = batch.parts(self._network.tokens_at_once)
+            return np.concatenate([self._by_example(part).double().cpu().numpy() for part in parts])
 
     def _by_example(self, batch: Batch) -> torch.Tensor:
         """float32 log-probability of each example of the batch, differentiable."""
