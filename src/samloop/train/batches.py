@@ -57,7 +57,7 @@ class Batch:
         return rows, columns, self.ids[rows, columns + 1], self.weights[rows, columns + 1]
 
     def documents(self) -> np.ndarray:
-        """The row of each of `predictions()`, int64."""
+        """Which of the examples the batch was made of each prediction belongs to, in the order of `predictions`."""
         return self.predictions()[0]
 
     def end_to_end(self) -> Row:
@@ -95,6 +95,22 @@ class Row:
     positions: np.ndarray
     lengths: np.ndarray
     predicting: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a train.jsonl or valid.jsonl.
+
+    Attributes:
+        rejected: the worse answer, where the line is a pair.
+        weight: how much it counts.
+        complexity: 1 to 10, where it is told.
+    """
+
+    messages: list[Any]
+    rejected: str | None
+    weight: float
+    complexity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +176,13 @@ def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weig
     ids: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     too_long = untrainable = 0
-    for number, line in _lines(path):
-        messages, weight = _parse(line, f"{path}, line {number}")
+    for line in read_lines(path):
         try:
-            encoded = encode_chat(tokenizer, messages)
+            encoded = encode_chat(tokenizer, line.messages)
         except InputError:
             untrainable += 1
             continue
-        counts = encoded.trainable.astype(np.float32) * np.float32(weight if weighted else 1.0)
+        counts = encoded.trainable.astype(np.float32) * np.float32(line.weight if weighted else 1.0)
         if len(encoded.ids) > max_seq_tokens:
             too_long += 1
         elif not counts[1:].any():
@@ -175,6 +190,11 @@ def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weig
         else:
             ids.append(np.asarray(encoded.ids, dtype=np.int32))
             weights.append(counts)
+    return joined(ids, weights, too_long, untrainable)
+
+
+def joined(ids: Sequence[np.ndarray], weights: Sequence[np.ndarray], too_long: int, untrainable: int) -> Examples:
+    """Encoded examples end to end."""
     starts = np.cumsum([0, *(len(one) for one in ids)], dtype=np.int64)
     return Examples(
         ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
@@ -183,6 +203,17 @@ def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weig
         too_long=too_long,
         untrainable=untrainable,
     )
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a train.jsonl or valid.jsonl.
+
+    Raises:
+        InputError: a line is not what `prepare` writes.
+        TrainingError: the file cannot be read.
+    """
+    for number, line in _lines(path):
+        yield _parse(line, f"{path}, line {number}")
 
 
 def bucketed(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -239,18 +270,22 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         ) from error
 
 
-def _parse(line: bytes, where: str) -> tuple[list[Any], float]:
+def _parse(line: bytes, where: str) -> Line:
+    record: Any = None
     try:
         record = orjson.loads(line)
-        messages = record["messages"]
-        weight = float((record.get("metadata") or {}).get("weight", 1.0))
+        messages, rejected, metadata = record["messages"], record.get("rejected"), record.get("metadata") or {}
+        weight, complexity = float(metadata.get("weight", 1.0)), int(metadata.get("complexity") or 1)
         fits = bool(messages) and all(isinstance(m["role"], str) and isinstance(m["content"], str) for m in messages)
+        fits = fits and (rejected is None or (isinstance(rejected, str) and messages[-1]["role"] == "assistant"))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-        fits, messages, weight = False, [], 1.0
+        fits = False
     if not fits:
+        foreign = isinstance(record, dict) and {"chosen", "rejected"} <= record.keys()
+        got = "; this is a pair in another format, which 'samloop collect dataset' reads" if foreign else ""
         raise InputError(
-            f"expected an object with messages of role and content, as 'samloop prepare' writes it, at {where}"
+            f"expected an object with messages of role and content, as 'samloop prepare' writes it, at {where}{got}"
         )
     if not (math.isfinite(weight) and weight >= 0):
         raise InputError(f"expected a weight of zero or more, got {weight} at {where}")
-    return messages, weight
+    return Line(messages, rejected, weight, complexity)

@@ -24,6 +24,7 @@ from samloop.train.adapter import PEFT_PREFIX, Adapter, Weights, initial, plan, 
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.pairs import PairBatch
 from samloop.train.sampling import Sampler, score
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; samloop loads folders, never names
@@ -161,6 +162,7 @@ class TorchLearner:
         self._peft = _attach(self._network.model, NAME, job.rank, job.alpha, job.dropout, modules)
         make_lean(self._peft)
         _set_weights(self._peft, NAME, initial(shapes, modules, rank=job.rank, seed=job.seed))
+        self._dropouts = [module for module in self._peft.modules() if isinstance(module, torch.nn.Dropout)]
         self._trainable = {name: p for name, p in _lora_parameters(self._peft, NAME).items() if p.requires_grad}
         self._optimiser = torch.optim.AdamW(
             self._trainable.values(),
@@ -180,6 +182,37 @@ class TorchLearner:
             (loss / denominator).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
+
+    def prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
+        """See `Learner.prefer`."""
+        self._peft.train()
+        for module in self._dropouts:
+            module.eval()
+        found = self._by_example(pairs.batch)
+        reference = pairs.reference[:, 0] - pairs.reference[:, 1]
+        margins = found[0::2] - found[1::2] - self._network.tensor(reference.astype(np.float32))
+        weights = self._network.tensor(pairs.weights.astype(np.float32))
+        loss = -(functional.logsigmoid(beta * margins) * weights).sum() / denominator
+        loss.backward()  # type: ignore[no-untyped-call]
+        return found.detach().double().cpu().numpy()
+
+    def log_probabilities(self, batch: Batch, *, bare: bool = False) -> np.ndarray:
+        """See `Learner.log_probabilities`."""
+        self._peft.eval()
+        adapter = self._peft.disable_adapter() if bare else nullcontext()
+        with torch.inference_mode(), adapter:
+            return self._by_example(batch).double().cpu().numpy()
+
+    def _by_example(self, batch: Batch) -> torch.Tensor:
+        """float32 log-probability of each example of the batch, differentiable."""
+        each, examples = self._network.nats_each(batch), batch.documents()
+        sums = torch.zeros(int(examples.max()) + 1, device=self._network.device)
+        return sums.index_add(0, self._network.tensor(examples.astype(np.int64)), -each)
+
+    def begin(self, adapter: Adapter) -> None:
+        """See `Learner.begin`."""
+        _set_weights(self._peft, NAME, adapter.weights)
+        self._optimiser.state.clear()
 
     def update(self, learning_rate: float) -> float:
         """See `Learner.update`."""

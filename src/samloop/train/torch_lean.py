@@ -1,8 +1,8 @@
 """Leaner passes for modules that transformers and PEFT write out operation by operation; same values, less memory.
 
-What autograd keeps of `silu(gate) * up` is four arrays of the widest size in the model, of an RMSNorm three in float32,
-of a LoRA layer a float32 copy of its input. Each function here keeps what its backward pass cannot do without, and
-recomputes the rest from it in passing. Modules of classes that are not listed stay as they are.
+What autograd keeps of `silu(gate) * up` is four arrays of the widest size in the model, of an RMSNorm three in
+float32, of a LoRA layer a float32 copy of its input. Each function here keeps what its backward pass cannot do
+without, and recomputes the rest from it in passing. Modules of classes that are not listed stay as they are.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _lora(module: Any, peft_forward: Any, x: torch.Tensor, *args: Any, **kwargs:
         return out
     name = active[0]
     dropped = module.lora_dropout[name](x)
-    out = _Lora.apply(  # type: ignore[no-untyped-call]
+    return _Lora.apply(  # type: ignore[no-untyped-call, no-any-return]
         x,
         dropped if dropped is not x else None,
         base.weight,
@@ -59,7 +59,6 @@ def _lora(module: Any, peft_forward: Any, x: torch.Tensor, *args: Any, **kwargs:
         module.lora_B[name].weight,
         module.scaling[name],
     )
-    return out
 
 
 class _Norm(torch.autograd.Function):

@@ -48,9 +48,12 @@ def attend(
                 module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
             ),
         )
-    parts = zip(*(one.split(documents, dim=2) for one in (query, key, value)), strict=True)
+    queries, keys, values = (torch.split(one, documents, dim=2) for one in (query, key, value))  # type: ignore[no-untyped-call]
     grouped = query.shape[1] != key.shape[1]
-    found = [_one(*part, sliding_window, scaling, dropout, grouped=grouped) for part in parts]
+    found = [
+        _one(q, k, v, sliding_window, scaling, dropout, grouped=grouped)
+        for q, k, v in zip(queries, keys, values, strict=True)
+    ]
     return torch.cat(found, dim=2).transpose(1, 2), None
 
 
