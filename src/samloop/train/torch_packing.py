@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import torch
 from torch.nn import functional
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 DOCUMENTS: Final = "samloop_documents"
 """The name under which transformers knows `attend`. It makes no masks for implementations that it does not know."""
@@ -20,35 +19,29 @@ ROWS: Final = 128
 
 
 def attend(
-    module: torch.nn.Module,
+    module: torch.nn.Module,  # noqa: ARG001  the signature is transformers'
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001
     *,
-    documents: list[int] | None = None,
+    documents: list[int],
     sliding_window: int | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    **options: Any,
+    **options: Any,  # noqa: ARG001
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each document of a row; see `transformers.AttentionInterface`.
 
     Args:
         query: [1, heads, tokens, width]; key and value may have fewer heads.
-        documents: tokens of each document, in order; None: the row is one.
+        documents: tokens of each document, in order. Without a default: an architecture that does not hand them on
+            must not train its documents on one another.
 
     Returns:
         [1, tokens, heads, width], and no attention weights.
     """
-    if documents is None:
-        return cast(
-            "tuple[torch.Tensor, None]",
-            sdpa_attention_forward(
-                module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
-            ),
-        )
-    queries, keys, values = (torch.split(one, documents, dim=2) for one in (query, key, value))  # type: ignore[no-untyped-call]
+    queries, keys, values = (torch.split(one, documents, dim=2) for one in (query, key, value))
     grouped = query.shape[1] != key.shape[1]
     found = [
         _one(q, k, v, sliding_window, scaling, dropout, grouped=grouped)
@@ -97,9 +90,7 @@ class _Short(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
-    ) -> torch.Tensor:
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
         (heads, tokens, width), groups = query.shape, key.shape[0]
         out, kept = [], []
         for start in range(0, tokens, ROWS):
