@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import build_base
+from conftest import build_base, made_up_pairs, write_lines
 from samloop import plugins
 from samloop.errors import MissingExtraError, ModelError, TrainingError
 from samloop.protocols import AdapterRef
@@ -100,6 +100,25 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(
     assert parts["steps"] == whole["steps"]
     one, other = (Adapter.read(Path(result["adapter"])).arrays() for result in (whole, parts))
     assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_preferences_are_learnt_against_the_base_in_four_bits(
+    make_job: Callable[..., TrainJob], backend: str, four_bits: str, dataset: Path, tmp_path: Path
+) -> None:
+    write_lines(dataset / "train.jsonl", made_up_pairs(24))
+    write_lines(dataset / "valid.jsonl", made_up_pairs(12, start=40))
+    told: list[dict[str, Any]] = []
+    job = make_job(
+        backend=backend,
+        quantise=four_bits,
+        method="dpo",
+        preference_learning_rate=1e-2,
+        preference_epochs=4.0,
+        patience=0,
+    )
+    run(job, tmp_path / "run", told.append, lambda: False)
+    accuracies = [line["validation_accuracy"] for line in told if line.get("validation_accuracy") is not None]
+    assert accuracies[-1] > 0.9
 
 
 def weight_bytes(model: Any) -> int:
@@ -205,6 +224,9 @@ def test_a_missing_library_is_one_sentence(base: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'samloop\[quantise\]'"):
         logs("torch", base, quantise="nf4")
+    with pytest.raises(MissingExtraError, match=r"pip install 'samloop\[quantise\]'"):
+        resolve("4bit", "torch", base)
+    assert resolve("4bit", "mlx", base) == "affine4"
 
 
 def test_a_library_that_does_not_work_is_one_sentence(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,13 @@ adapter, and every later load is told it.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from samloop.errors import ModelError, TrainingError
+from samloop.errors import MissingExtraError, ModelError, TrainingError
 
 NONE: Final = "none"
 """The base as its files have it; a base that was published in four bits is none the less in four bits."""
@@ -44,6 +45,7 @@ def resolve(setting: str, backend: str, base: Path) -> str:
 
     Raises:
         TrainingError: the backend does not have that form.
+        MissingExtraError: its library is not installed; whether it works is seen when the base is loaded.
         ModelError: the base is quantised already and cannot be quantised anew.
     """
     if setting == NONE:
@@ -57,6 +59,8 @@ def resolve(setting: str, backend: str, base: Path) -> str:
         )
     made_by = method(_read_config(base))
     if made_by is None:
+        if form == FORMS["torch"] and importlib.util.find_spec("bitsandbytes") is None:
+            raise MissingExtraError("quantise", "a base in four bits (train.quantise)")
         return form
     if setting == FOUR_BITS:
         return NONE
