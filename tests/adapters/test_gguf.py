@@ -291,6 +291,20 @@ def test_a_modelfile_says_what_the_base_says(context: Context, tmp_path: Path) -
     assert 'SYSTEM """You are "SAM".\nBe brief."""' in other
 
 
+def test_the_system_prompt_that_a_template_brings_is_kept() -> None:
+    """Qwen2.5 tells who it is where nobody else does; an adapter was trained with that in front."""
+
+    def render(messages: Any, more: bool) -> str:
+        system = [] if messages[0]["role"] == "system" else [{"role": "system", "content": "You are Qwen."}]
+        said = [f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in [*system, *messages]]
+        return "".join(said) + ("<|im_start|>assistant\n" if more else "")
+
+    assert 'SYSTEM """You are Qwen."""' in modelfile("x.gguf", render=render, ends=["<|im_end|>"])
+    given = modelfile("x.gguf", render=render, ends=["<|im_end|>"], system_prompt="You are SAM.")
+    assert 'SYSTEM """You are SAM."""' in given
+    assert "Qwen" not in given
+
+
 def test_without_the_package_it_is_one_sentence(tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -26,16 +26,25 @@ def is_chatml(render: Render) -> bool:
     return render(_PROBE, True) == f"{said}<|im_start|>assistant\n"
 
 
+def own_system_prompt(render: Render) -> str:
+    """The system prompt that a ChatML template puts before a conversation without one; empty: none."""
+    text = render(_PROBE[1:2], False)
+    begin, end = "<|im_start|>system\n", "<|im_end|>\n"
+    return text.removeprefix(begin).partition(end)[0] if text.startswith(begin) else ""
+
+
 def modelfile(weights: str, *, render: Render, ends: Sequence[str], system_prompt: str = "") -> str:
     """The text of a Modelfile for the GGUF file `weights`, which lies beside it.
 
     Args:
         render: the base's chat template.
         ends: the tokens that end an answer, as text.
+        system_prompt: of the recipe; without one, that of the template goes in, as it did in training.
     """
     lines = [f"FROM ./{weights}"]
     if is_chatml(render):
         lines.append(f'TEMPLATE """{CHATML}"""')
+        system_prompt = system_prompt or own_system_prompt(render)
     else:
         lines.append("# Not ChatML: Ollama takes the template it knows for the one in the file.")
     lines += [f"PARAMETER stop {_quoted(end)}" for end in sorted(ends)]
