@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from adapter_world import add_adapter, build
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from samloop import pocket
 from samloop.adapters.gguf_vocabulary import SPLITS, for_answering
@@ -248,10 +249,15 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4}
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_config(model_type="gemma"), "is a gemma, and GGUF is written for qwen2, qwen3, llama, mistral"),
+        (_config(model_type="gemma2"), "is a gemma2, and GGUF is written for qwen2, qwen3, llama, mistral, gemma;"),
+        (_config(hidden_act="gelu"), "has the activation gelu, which GGUF is not written for"),
         (_config(rope_parameters=YARN), "scales its rotary positions by 'yarn', which GGUF is not written for"),
         (_config(use_sliding_window=True), "attends through a sliding window"),
-        (_tokenizer(lambda plain: plain["model"].update(byte_fallback=True)), "is not of the byte-level kind"),
+        (
+            _tokenizer(lambda plain: plain["model"].update(byte_fallback=True)),
+            "puts blanks where llama.cpp would not",
+        ),
+        (_tokenizer(lambda plain: plain.update(pre_tokenizer=None)), "is not of the byte-level kind"),
         (
             _tokenizer(lambda plain: plain["pre_tokenizer"]["pretokenizers"][0].update(pattern={"Regex": "x+"})),
             r"splits text in a way that llama\.cpp has no name for",
@@ -316,6 +322,66 @@ def test_without_the_package_it_is_one_sentence(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(MissingExtraError("gguf", "writing GGUF"))
+
+
+def _pieces(folder: Path) -> None:
+    """A tokenizer of pieces with bytes for the rest, as Gemma has one, in place of the one in `folder`."""
+    learnt = Tokenizer(models.BPE())
+    learnt.normalizer = normalizers.Replace(" ", "▁")
+    trainer = trainers.BpeTrainer(vocab_size=200, show_progress=False)
+    learnt.train_from_iterator(["the cat sat on the mat", "  indented the cat", "that hat is flat"] * 9, trainer)
+    model = json.loads(learnt.to_str())["model"]
+    named = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
+    words = [*named, *(f"<0x{byte:02X}>" for byte in range(256)), *sorted(model["vocab"], key=model["vocab"].get)]
+    vocabulary = {word: at for at, word in enumerate(words)}
+    merges = [tuple(merge) for merge in model["merges"]]
+    whole = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    whole.normalizer = normalizers.Replace(" ", "▁")
+    whole.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    whole.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in named])
+    whole.save(str(folder / "tokenizer.json"))
+    settings = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "add_bos_token": True}))
+
+
+def _as_llama_cpp(text: str, words: list[str], scores: list[float]) -> list[str]:
+    """Neighbours that make the best piece are merged, the leftmost first, until none do; the rest is bytes."""
+    rank = dict(zip(words, scores, strict=True))
+    symbols = list(text.replace(" ", "▁"))
+    while True:
+        pairs = [(rank[a + b], -at) for at, (a, b) in enumerate(pairwise(symbols)) if a + b in rank]
+        if not pairs:
+            break
+        at = -max(pairs)[1]
+        symbols[at : at + 2] = ["".join(symbols[at : at + 2])]
+    spelt = [[one] if one in rank else [f"<0x{byte:02X}>" for byte in one.encode()] for one in symbols]
+    return [word for each in spelt for word in each]
+
+
+def test_gemma_comes_with_its_pieces_and_its_norms(context: Context, tmp_path: Path) -> None:
+    base = build(tmp_path / "base", "gemma")
+    _pieces(base)
+    adapter = add_adapter(base, tmp_path / "adapter")
+    gguf(context, str(adapter), out=str(tmp_path / "sam.gguf"), outtype="f32")
+    settings, found = read(tmp_path / "sam.gguf")
+    fuse(context, str(adapter), out=str(tmp_path / "fused"))
+    weights = exact(tmp_path / "fused")
+    assert settings["general.architecture"] == "gemma"
+    for theirs, ours in (("output_norm", "norm"), ("blk.1.ffn_norm", "layers.1.post_attention_layernorm")):
+        np.testing.assert_allclose(found[f"{theirs}.weight"], weights[f"model.{ours}.weight"] + 1, atol=1e-6)
+    words, scores = settings["tokenizer.ggml.tokens"], settings["tokenizer.ggml.scores"]
+    theirs = Tokenizer.from_file(str(base / "tokenizer.json"))
+    for text in ("the cat sat on that hat", "  indented: the\n\tmat — naïve 中文 🙂", "flatflat  hat"):
+        assert _as_llama_cpp(text, words, scores) == theirs.encode(text).tokens
+    kinds = settings["tokenizer.ggml.token_type"]
+    assert [kinds[words.index(word)] for word in ("<unk>", "<0x41>", "<end_of_turn>", "t")] == [
+        library.TokenType.UNKNOWN,
+        library.TokenType.BYTE,
+        library.TokenType.CONTROL,
+        library.TokenType.NORMAL,
+    ]
+    assert settings["tokenizer.ggml.add_space_prefix"] is False
+    assert settings["tokenizer.ggml.add_bos_token"] is True
 
 
 def test_qwen3_brings_its_norms_of_queries_and_keys(context: Context, tmp_path: Path) -> None:

@@ -18,8 +18,17 @@ from samloop.adapters.fuse import Update
 from samloop.adapters.gguf_vocabulary import add_vocabulary, gguf
 from samloop.errors import ModelError
 
-ARCHITECTURES: Final[Mapping[str, str]] = {"qwen2": "qwen2", "qwen3": "qwen3", "llama": "llama", "mistral": "llama"}
+ARCHITECTURES: Final[Mapping[str, str]] = {
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "llama": "llama",
+    "mistral": "llama",
+    "gemma": "gemma",
+}
 """The `model_type` of config.json, and what llama.cpp calls the architecture."""
+
+ACTIVATIONS: Final[Mapping[str, str]] = {"gemma": "gelu_pytorch_tanh"}
+"""What llama.cpp has between the matrices of an architecture's MLP; silu in all others."""
 
 OUT_TYPES: Final[Mapping[str, Any]] = {
     "f32": gguf.LlamaFileType.ALL_F32,
@@ -92,7 +101,7 @@ def write_gguf(
 
     def tensors() -> Iterator[np.ndarray]:
         for ours in names:
-            yield _as_type(permuted(model.numbers(ours), ours, architecture, model.config), plans[ours], ours)
+            yield _as_type(arranged(model.numbers(ours), ours, architecture, model.config), plans[ours], ours)
         if factors is not None:
             yield factors
 
@@ -117,7 +126,7 @@ def write_adapter(model: Model, adapter: Update, path: Path, *, outtype: str, na
         theirs = names[f"{module}.weight"]
         tensors[f"{theirs}.lora_a"] = _as_type(a, kind, module)
         tensors[f"{theirs}.lora_b"] = _as_type(
-            permuted(b, f"{module}.weight", architecture, model.config), kind, module
+            arranged(b, f"{module}.weight", architecture, model.config), kind, module
         )
 
     def fill(writer: Any) -> None:
@@ -143,6 +152,9 @@ def architecture_of(config: Mapping[str, Any], folder: Path) -> str:
             f"the model in {folder} is a {kind}, and GGUF is written for {', '.join(ARCHITECTURES)}; fuse the "
             "adapter ('samloop adapters fuse') and convert the folder with llama.cpp's convert_hf_to_gguf.py"
         )
+    activation = config.get("hidden_activation") or config.get("hidden_act")
+    if activation != ACTIVATIONS.get(kind, "silu"):
+        raise ModelError(f"the model in {folder} has the activation {activation}, which GGUF is not written for")
     if config.get("use_sliding_window"):
         raise ModelError(f"the model in {folder} attends through a sliding window, which GGUF is not written for")
     return ARCHITECTURES[kind]
@@ -169,9 +181,15 @@ def tensor_names(architecture: str, model: Model) -> dict[str, str]:
     return names
 
 
-def permuted(numbers: np.ndarray, name: str, architecture: str, config: Mapping[str, Any]) -> np.ndarray:
-    """Queries and keys of Llama in the order that llama.cpp rotates them in: pairs side by side, not half apart."""
+def arranged(numbers: np.ndarray, name: str, architecture: str, config: Mapping[str, Any]) -> np.ndarray:
+    """A tensor as llama.cpp computes with it.
+
+    Queries and keys of Llama stand in the order in which it rotates them: pairs side by side, not half apart. The
+    norms of Gemma, which multiply by one more than they hold, hold one more.
+    """
     part = name.split(".")[-2]
+    if architecture == "gemma" and part.endswith("norm"):
+        return numbers + 1
     if architecture != "llama" or part not in ("q_proj", "k_proj"):
         return numbers
     heads = int(config["num_attention_heads"])
