@@ -10,6 +10,7 @@ both: the two sets of keys stand in one file, and PEFT warns of those it does no
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -97,7 +98,7 @@ def read(folder: Path) -> dict[str, Any]:
     arrays, metadata = _load(path)
     try:
         shaped = (_from_peft if found[0] == "peft" else _from_mlx)(arrays, path, config)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / CONFIG} lacks or garbles {error}; take a whole copy of the adapter") from None
     return {
         **shaped,
@@ -220,6 +221,8 @@ def _of_module(config: Mapping[str, Any], pattern: str, name: str, default: Any)
 
 def _evened(pairs: Pairs, scales: Mapping[str, float]) -> dict[str, Any]:
     """The same update with one rank and one scale: smaller ranks are filled up with zeros, scales go into B."""
+    if not all(map(math.isfinite, scales.values())):
+        raise ValueError("its scale, which is no number")
     rank = max(len(a) for a, _ in pairs.values())
     scale = next((scales[name] for name, (a, _) in pairs.items() if len(a) == rank), 1.0) or 1.0
     weights = {}
@@ -237,7 +240,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"the adapter in {folder} has no {CONFIG}; take a whole copy of it") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not readable JSON; take a whole copy of the adapter") from error
     if not isinstance(config, dict):
         raise ModelError(f"expected a JSON object in {path}, got {type(config).__name__}")
