@@ -53,7 +53,7 @@ def run_one(backend: str, form: str, base: str, dataset: str, folder: str) -> di
         evaluate_steps=10_000,
     )
     learner = plugins.load("backends", backend)().learner(Base.open(Path(base)), job)
-    layers, whole = weigh(learner._network.model)
+    layers, whole, layers_float32, whole_float32 = weigh(learner._network.model)
     del learner
     first: list[float] = []
 
@@ -67,6 +67,8 @@ def run_one(backend: str, form: str, base: str, dataset: str, folder: str) -> di
     return {
         "layers": layers,
         "whole": whole,
+        "layers_float32": layers_float32,
+        "whole_float32": whole_float32,
         "start": first[0],
         "end": result["validation_loss"],
         "speed": result["train_tokens"] / processor,
@@ -75,20 +77,28 @@ def run_one(backend: str, form: str, base: str, dataset: str, folder: str) -> di
     }
 
 
-def weigh(model: Any) -> tuple[int, int]:
-    """Bytes of the base's matrices inside the layers, scales included, and of all its weights; LoRA not counted."""
+def weigh(model: Any) -> tuple[int, int, int, int]:
+    """Bytes of the base's matrices inside the layers, scales included, and of all its weights; LoRA not counted.
+
+    Then both once more for as many numbers in float32, which means something where the base is whole.
+    """
     sizes: dict[str, int] = {}
+    counts: dict[str, int] = {}
     if hasattr(model, "named_parameters"):
         for name, parameter in model.named_parameters():
             state = getattr(parameter, "quant_state", None)
+            counts[name] = parameter.numel()
             sizes[name] = parameter.nbytes + (state.absmax.nbytes + state.code.nbytes if state is not None else 0)
     else:
         from mlx.utils import tree_flatten
 
-        sizes = {name: array.nbytes for name, array in tree_flatten(model.parameters())}
-    sizes = {name: size for name, size in sizes.items() if "lora_" not in name}
-    layers = sum(size for name, size in sizes.items() if "_proj" in name and not name.endswith("bias"))
-    return layers, sum(sizes.values())
+        arrays = dict(tree_flatten(model.parameters()))
+        sizes = {name: array.nbytes for name, array in arrays.items()}
+        counts = {name: array.size for name, array in arrays.items()}
+    base = [name for name in sizes if "lora_" not in name]
+    layers = [name for name in base if "_proj" in name and not name.endswith("bias")]
+    bytes_of = [sum(sizes[name] for name in names) for names in (layers, base)]
+    return (*bytes_of, *(4 * sum(counts[name] for name in names) for names in (layers, base)))
 
 
 def prepare(folder: Path, name: str, examples: int) -> tuple[Path, Path]:
@@ -121,12 +131,12 @@ def child(backend: str, form: str, base: Path, dataset: Path, folder: Path) -> d
 
 
 def rows_of(name: str, backend: str, found: dict[str, dict[str, Any]]) -> list[list[object]]:
-    """One row per form, with the ratios to the whole base."""
+    """One row per form, with the sizes as shares of float32 and the speed as one of the whole base's."""
     rows: list[list[object]] = []
     plain = found["none"]
     for form, figures in found.items():
-        ratio = "" if form == "none" else f" ({figures['layers'] / plain['layers']:.2f})"
-        whole = "" if form == "none" else f" ({figures['whole'] / plain['whole']:.2f})"
+        ratio = f" ({figures['layers'] / plain['layers_float32']:.2f})"
+        whole = f" ({figures['whole'] / plain['whole_float32']:.2f})"
         speed = "" if form == "none" else f" ({figures['speed'] / plain['speed']:.2f})"
         rows.append(
             [
@@ -171,7 +181,8 @@ def main() -> None:
             machine(*packages),
             f"one epoch of {options.examples} examples of {read_texts()[1]},",
             f"of at most {MAX_TOKENS} tokens, rank 8 on all modules; losses in nats per token of {HELD_OUT} held-out",
-            "answers; ratios to the whole base in brackets",
+            "answers; in brackets: sizes as shares of float32 (a whole base of over 20 M parameters is in bfloat16 on a",
+            "processor that has it), speed as a share of the whole base's",
             "",
             table(rows),
         ]
