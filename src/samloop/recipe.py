@@ -163,6 +163,12 @@ class Train(Section):
     batch_examples: int = Field(4, ge=1, description="sequences per step of one device")
     accumulation_steps: int = Field(4, ge=1, description="batches per optimiser step")
     max_seq_tokens: int = Field(512, ge=16, description="longest training sequence")
+    packing: Literal["auto", "on", "off"] = Field(
+        "auto", description="sequences end to end without padding; auto: on torch, where the base allows it"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep less for the backward pass and compute it twice: less memory, a third slower"
+    )
     epochs: float = Field(1.0, gt=0, description="times each example is seen")
     learning_rate: float = Field(1e-4, gt=0, description="peak; it rises, then falls along a cosine")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps with rising learning rate")
