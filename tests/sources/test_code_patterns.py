@@ -274,9 +274,7 @@ def test_one_file_can_be_named(tmp_path: Path) -> None:
 )
 def test_a_named_file_that_is_no_code_is_an_error(tmp_path: Path, name: str, text: str, got: str) -> None:
     write(tmp_path, {name: text})
-    with pytest.raises(
-        SourceError, match=rf"a file with code \(\.py, .*{name}, got {got}; name such a file"
-    ):
+    with pytest.raises(SourceError, match=rf"a file with code \(\.py, .*{name}, got {got}; name such a file"):
         list(read(str(tmp_path / name), None))
 
 
