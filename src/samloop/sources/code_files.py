@@ -81,9 +81,15 @@ class Entry:
 
 
 class Tree(Protocol):
-    """Files under one root."""
+    """Files under one root.
+
+    Attributes:
+        name: what people call the repository; `group` is the same, unless nothing tells a name.
+        prefix: the root's path from the repository's top.
+    """
 
     name: str
+    group: str
     prefix: str
 
     def entries(self) -> Iterator[Entry | Reject]:
@@ -174,7 +180,8 @@ def open_tree(location: str, name: str | None = None) -> tuple[Tree, Repository 
             "expected the path of a folder with code, got one that cannot be a path; correct it"
         ) from None
     if is_file:
-        return Folder(path.parent, name or path.parent.name, only=path), None
+        called = name or path.parent.name
+        return Folder(path.parent, called, called, only=path), None
     if not is_folder:
         what = "something else" if path.exists() else "nothing"
         raise SourceError(f"expected a folder with code at {location}, found {what}; correct the path")
@@ -187,7 +194,8 @@ def open_tree(location: str, name: str | None = None) -> tuple[Tree, Repository 
     repository_here = _repository(top, name) if top else None
     called = name or (repository_here.name if repository_here else path.name) or "files"
     prefix = path.relative_to(top).as_posix() + "/" if top and top != path else ""
-    return Folder(path, called, prefix=prefix), repository_here if top == path else None
+    group = repository_here.told_apart() if repository_here else called
+    return Folder(path, called, group, prefix=prefix), repository_here if top == path else None
 
 
 def _repository(top: Path, name: str | None) -> Repository | None:
@@ -204,6 +212,7 @@ class Folder:
 
     root: Path
     name: str
+    group: str
     prefix: str = ""
     only: Path | None = None
     _shown: str = ""
@@ -361,7 +370,7 @@ class History:
     def __init__(self, repository: Repository, head: str | None) -> None:
         if head is None:
             raise SourceError(f"the repository at {repository.location} has no commits; commit something first")
-        self.repository, self.name = repository, repository.name
+        self.repository, self.name, self.group = repository, repository.name, repository.told_apart()
         self._head = head
         self._modified = float(repository.output("rev-list", "--max-count=1", "--timestamp", head).split()[0])
         self._beside: dict[str, list[tuple[str, str]]] = {}
