@@ -228,7 +228,7 @@ AT = "https://example.org"
         (f"{READ}\n\nThis mirrors [1]. See also [2].\n\n[1]: {AT}/1\n[2]: {AT}/2", READ),
         (
             f"The pump sends twice [1], so one goes.\n\n[1]: {AT}/1",
-            "The pump sends twice, so one is left out.",
+            "The pump sends twice, so one goes.",
         ),
         (f"{READ} The bug is recorded upstream:\n{AT}/1", f"{READ} The bug is recorded upstream."),
         (f"{READ}\n\nOriginally reported downstream:\n\n{AT}/1", READ),
