@@ -1,4 +1,4 @@
-"""Expressions that rules look for in answers, all of them in one pass.
+"""Expressions that several rules look for in answers and requests, all of them in one pass.
 
 An RE2 expression takes about as long to pass over a text as six of them together. What is here is rare, or found
 where it is by its first characters, so that one pass for all leaves few answers to look at again.
@@ -43,6 +43,29 @@ UNSUPPORTED: Final = (
 
 _EXPRESSIONS: Final = (CODE, STRUCTURE, OUTDATED, UNSUPPORTED)
 _WATCH: Final = Watch(_EXPRESSIONS)
+
+
+OTHER_LANGUAGE: Final = (
+    r"(?i)translat|\b(?:in|into|to|en) (?:french|german|spanish|italian|portuguese|dutch|chinese|japanese|korean"
+    r"|russian|arabic|hindi)\b"
+)
+PERSONAL: Final = (
+    r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
+    r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
+    r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
+    r"|\bwho (?:built|made|created|trained|developed|owns)\b"
+)
+"""Requests whose answers share no words with them: translations, and questions about the assistant."""
+
+_ASKED: Final = Watch((OTHER_LANGUAGE, PERSONAL))
+
+
+@once_per_batch
+def shares_no_words(batch: pa.RecordBatch) -> np.ndarray:
+    """Boolean column: whether a translation or the assistant is asked for. Not to be changed."""
+    found = np.zeros(batch.num_rows, dtype=bool)
+    found[[at for at, _ in _ASKED.seen(texts_of(batch, "input_text"))]] = True
+    return found
 
 
 def in_answers(batch: pa.RecordBatch, expression: str) -> np.ndarray:

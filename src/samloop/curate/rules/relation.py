@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samloop.curate.looks import shares_no_words
 from samloop.curate.measure import beyond_ascii, characters, equals, finding, matches, once_per_batch
 from samloop.curate.preference import OPPOSITE
 from samloop.curate.words import keys, question_words, repeats, slot, words_of
@@ -39,16 +40,6 @@ _COMMON: Final = keys(
 )
 """Words that say nothing about the topic: function words, words that ask, and what stands in every program."""
 
-OTHER_LANGUAGE: Final = (
-    r"(?i)translat|\b(?:in|into|to|en) (?:french|german|spanish|italian|portuguese|dutch|chinese|japanese|korean"
-    r"|russian|arabic|hindi)\b"
-)
-PERSONAL: Final = (
-    r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
-    r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
-    r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
-    r"|\bwho (?:built|made|created|trained|developed|owns)\b"
-)
 _LISTED: Final = r"(?:(?:^|\s)(?:[0-9]{1,2}[.):]|[-*•]) ?[^\n]*){3}"
 _FOUR_LINES: Final = r"(?:\n[^\n]*){3}"
 
@@ -219,8 +210,7 @@ def _in_common(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
 
 def _comparable(batch: pa.RecordBatch, among: np.ndarray) -> np.ndarray:
     """Where words can be compared: both texts mostly ASCII; neither a translation nor the assistant is asked for."""
-    asked = batch.column("input_text")
-    fits = among & ~matches(asked, OTHER_LANGUAGE, among) & ~matches(asked, PERSONAL, among)
+    fits = among & ~shares_no_words(batch)
     for name in ("input_text", "output_text"):
         fits &= beyond_ascii(batch.column(name)) <= MOSTLY_ASCII
     return np.asarray(fits)
