@@ -6,6 +6,7 @@ where it is by its first characters, so that one pass for all leaves few answers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -63,8 +64,13 @@ _ASKED: Final = Watch((OTHER_LANGUAGE, PERSONAL))
 @once_per_batch
 def shares_no_words(batch: pa.RecordBatch) -> np.ndarray:
     """Boolean column: whether a translation or the assistant is asked for. Not to be changed."""
-    found = np.zeros(batch.num_rows, dtype=bool)
-    found[[at for at, _ in _ASKED.seen(texts_of(batch, "input_text"))]] = True
+    return seen(_ASKED, texts_of(batch, "input_text"))
+
+
+def seen(watch: Watch, texts: Sequence[str]) -> np.ndarray:
+    """Boolean column: whether one of the expressions of `watch` matches a text."""
+    found = np.zeros(len(texts), dtype=bool)
+    found[[at for at, _ in watch.seen(texts)]] = True
     return found
 
 
