@@ -42,6 +42,11 @@ _MAYBE_UNKNOWABLE: Final = re.compile(
     r"[@\\]|:author:|versionadded|__PURE__|disable|enable|ignore|next|skip|off\b|on\b|no\b|to-?do\b|fix-?me\b|x{3}\b|hack\b",
     re.IGNORECASE,
 )
+_VERSIONS: Final = re.compile(
+    r"^([ \t]*)\.\. version(?:added|changed)::.*(?:\n|\Z)(?:\1[ \t]+\S.*(?:\n|\Z)|[ \t]*\n)*+", re.MULTILINE
+)
+"""Since when something is so, which nobody can tell from the code, with its indented text and the blanks below."""
+
 _LEADING_MARK: Final = re.compile(r"^\s*(?:\*(?!/)|//[/!]?|#+)")
 _SECTION: Final = re.compile(
     r"^\s*(?:(?:args|arguments|parameters?|params|returns?|return value|raises?|throws?|yields?|examples?|usage"
@@ -54,6 +59,7 @@ _SECTION: Final = re.compile(
 _SHAPED: Final = re.compile(r"^(?:\s|[-*+•|>]|\d+[.)]\s|\w+\s*(?:--|==|:)\s|.*[:;{}]$)")
 _BLANKS: Final = re.compile(r"\n{3,}")
 _EMPTY_COMMENT: Final = re.compile(r"^\s*(?:#|//)[\s#/*=~_-]*$")
+_AT_END: Final = re.compile(r"(?:[ \t]*\n)+([ \t]*(?:\"{3}|'{3}))\Z")
 _EMPTY_END: Final = re.compile(r"(?m)(?:^[ \t]*\*[ \t]*\n)+(?=^[ \t]*\*/)")
 _LICENCE: Final = re.compile(
     r"copyright|licen[cs]ed? under|all rights reserved|SPDX-|permission is hereby|redistribution and use",
@@ -102,6 +108,8 @@ def clean(raw: str, line_comment: str, *, docstring: bool = False) -> str:
         text = inspect.cleandoc("\n" + _STAR.sub("", found[1]))
     else:
         text = inspect.cleandoc("\n" + _LINE_MARK[line_comment].sub("", text))
+    if ".. version" in text:
+        text = _VERSIONS.sub("", text)
     lines = [line.rstrip() for line in text.split("\n")]
     kept = [line for line in lines if not _UNKNOWABLE.match(line)] if _MAYBE_UNKNOWABLE.search(text) else lines
     while kept and (not kept[0] or _RULE.match(kept[0])):
@@ -118,6 +126,8 @@ def _spaced(text: str) -> str:
 
 def tidied(raw: str) -> str:
     """A comment as it is written, without the lines that `clean` leaves out as well."""
+    if ".. version" in raw:
+        raw = _AT_END.sub(r"\n\1", _VERSIONS.sub("", raw))
     lines = raw.split("\n")
     if _MAYBE_UNKNOWABLE.search(raw):
         lines = [line for line in lines if not _UNKNOWABLE.match(_LEADING_MARK.sub("", line))]
