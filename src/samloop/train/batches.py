@@ -68,19 +68,27 @@ class Batch:
         documents, positions, *_ = self.predictions()
         return Row(self.ids[:, :-1][real], np.nonzero(real)[1], inputs, starts[documents] + positions)
 
-    def parts(self, max_tokens: int, together: int = 1) -> Iterator[Batch]:
-        """This batch in stretches of rows, none with more than `max_tokens` tokens unless it cannot be cut.
+    def parts(self, max_tokens: int) -> Iterator[Batch]:
+        """This batch in stretches of rows, none with more than `max_tokens` tokens unless it is one row."""
+        for start, end in self.stretches(max_tokens):
+            yield self.rows(start, end)
+
+    def rows(self, start: int, end: int) -> Batch:
+        """The rows from `start` to before `end`, as wide as the longest of them."""
+        width = int(self.lengths[start:end].max())
+        return Batch(self.ids[start:end, :width], self.weights[start:end, :width], self.lengths[start:end])
+
+    def stretches(self, max_tokens: int, together: int = 1) -> Iterator[tuple[int, int]]:
+        """(start, end) of stretches of rows with at most `max_tokens` tokens, or of `together` rows that have more.
 
         Args:
-            together: so many rows after one another are never parted.
+            together: rows that belong together, and stay so: 2 where pairs lie side by side.
         """
-        ends = np.cumsum(self.lengths.reshape(-1, together).sum(axis=1))
+        ends = np.cumsum(self.lengths)[together - 1 :: together]
         start, before = 0, 0
         while start < len(ends):
             end = max(start + 1, int(np.searchsorted(ends, before + max_tokens, side="right")))
-            rows = slice(start * together, end * together)
-            width = int(self.lengths[rows].max())
-            yield Batch(self.ids[rows, :width], self.weights[rows, :width], self.lengths[rows])
+            yield start * together, end * together
             start, before = end, int(ends[end - 1])
 
 
@@ -240,6 +248,18 @@ def bucketed(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int)
         longest = max(range(len(shuffled)), key=lambda i: int(lengths[shuffled[i]].max()))
         shuffled[0], shuffled[longest] = shuffled[longest], shuffled[0]
     return shuffled
+
+
+def shuffled(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch where padding costs nothing: each example exactly once, in an order of chance.
+
+    There are as many as `bucketed` gives, and the longest example comes first as it does there.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
+    if epoch == 0 and len(order):
+        longest = int(np.argmax(lengths[order]))
+        order[0], order[longest] = order[longest], order[0]
+    return [order[at : at + batch_examples] for at in range(0, len(order), batch_examples)]
 
 
 def in_order(lengths: np.ndarray, *, batch_examples: int, limit: int) -> list[np.ndarray]:

@@ -43,11 +43,9 @@ class PairBatch:
 
     def parts(self, max_tokens: int) -> Iterator[PairBatch]:
         """These pairs in stretches, none with more than `max_tokens` tokens unless it is one pair."""
-        start = 0
-        for part in self.batch.parts(max_tokens, together=2):
-            end = start + len(part.lengths) // 2
-            yield PairBatch(part, self.weights[start:end], self.reference[start:end])
-            start = end
+        for start, end in self.batch.stretches(max_tokens, together=2):
+            pairs = slice(start // 2, end // 2)
+            yield PairBatch(self.batch.rows(start, end), self.weights[pairs], self.reference[pairs])
 
 
 @dataclass(frozen=True, slots=True)
