@@ -150,7 +150,9 @@ def bits(model: Model, dataset: Dataset, most: int = 300) -> float:
     """Nats per token of held-out public answers."""
     lines = [orjson.loads(line) for line in (dataset.path / "test.jsonl").read_bytes().splitlines()]
     sides = [
-        encode_chat(model.tokenizer, line["messages"]) for line in lines if line["metadata"]["source"] == "datasets"
+        encode_chat(model.tokenizer, line["messages"])
+        for line in lines
+        if line["metadata"]["group_key"].startswith("public:")
     ]
     found = model.logprobs([side.ids.tolist() for side in sides[:most]])
     nats = -sum(float(np.asarray(e)[s.trainable[1:]].sum()) for s, e in zip(sides, found, strict=False))
@@ -180,13 +182,16 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        even = prepared(folder / "even", [*others, *untold], recipe, replay_share=0.0)
-        ours = prepared(folder / "ours", [*others, *told], recipe)
-        ids = {id for split in ours.manifest["ids"].values() for id in split}
-        kept = [one for one in [*others, *told] if one.id in ids]
-        floor = prepared(folder / "floor", kept, recipe, replay_share=0.0, correction_weight=1.0)
+        datasets: dict[str, Dataset] = {}
+        if "even" in options.nights:
+            datasets["even"] = prepared(folder / "even", [*others, *untold], recipe, replay_share=0.0)
+        if {"floor", "defaults"} & set(options.nights):
+            ours = datasets["defaults"] = prepared(folder / "ours", [*others, *told], recipe)
+            ids = {id for split in ours.manifest["ids"].values() for id in split}
+            kept = [one for one in [*others, *told] if one.id in ids]
+            plain = {"replay_share": 0.0, "correction_weight": 1.0}
+            datasets["floor"] = prepared(folder / "floor", kept, recipe, **plain)
         base = resolve_base("pocket")
-        datasets = {"even": even, "floor": floor, "defaults": ours}
         for night in options.nights:
             (label, method), dataset = NIGHTS[night], datasets[night]
             job = TrainJob.of(
@@ -202,7 +207,7 @@ def main() -> None:
             adapter = [AdapterRef(name="new", path=Path(result["adapter"]))]
             model = plugins.load("backends", options.backend)().load(base, adapter)
             if len(rows) == 1:
-                rows.append(["the base itself", "", "", "", "", *measured(model, trained, held_out, even)])
+                rows.append(["the base itself", "", "", "", "", *measured(model, trained, held_out, dataset)])
             model.use("new")
             rows.append(
                 [
@@ -211,7 +216,7 @@ def main() -> None:
                     f"{heard(dataset, trained):.2%}",
                     f"{result['train_tokens']:,}",
                     f"{minutes:.1f}",
-                    *measured(model, trained, held_out, even),
+                    *measured(model, trained, held_out, dataset),
                 ]
             )
     hours = f"{NIGHT_MINUTES / 60:g} h at {TOKENS_PER_SECOND:g} tokens/s"
@@ -228,10 +233,12 @@ def main() -> None:
         print(text)
 
 
-def measured(model: Model, trained: Sequence[Correction], held_out: Sequence[Correction], even: Dataset) -> list[str]:
-    """The figures of a model."""
+def measured(
+    model: Model, trained: Sequence[Correction], held_out: Sequence[Correction], dataset: Dataset
+) -> list[str]:
+    """The figures of a model; the held-out public answers are the same in every dataset."""
     shares = (said(model, trained), preferred(model, held_out), said(model, held_out))
-    return [*(f"{share:.0%}" for share in shares), f"{bits(model, even):.3f}"]
+    return [*(f"{share:.0%}" for share in shares), f"{bits(model, dataset):.3f}"]
 
 
 def lines_of(dataset: Dataset, trained: Sequence[Correction]) -> list[dict[str, Any]]:
