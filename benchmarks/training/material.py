@@ -68,11 +68,11 @@ SIZES = {
 }
 
 
-def build(folder: Path, name: str, *, train: int, valid: int, max_tokens: int, joined: bool = False) -> str:
+def build(folder: Path, size: Size | None, *, train: int, valid: int, max_tokens: int, joined: bool = False) -> str:
     """Write base/, train.jsonl and valid.jsonl: examples of at most `max_tokens`, shuffled, the same for all.
 
     Args:
-        name: of `SIZES`, or pocket: the bundled base, which is trained.
+        size: None: the bundled pocket base, which is trained.
         joined: conversations of several exchanges, as many as fit.
 
     Returns:
@@ -81,17 +81,17 @@ def build(folder: Path, name: str, *, train: int, valid: int, max_tokens: int, j
     texts, source = read_texts()
     base = folder / "base"
     base.mkdir(parents=True)
-    if name == "pocket":
+    if size is None:
         for file in Path(samloop.pocket.__file__).parent.glob("*.*"):
             if file.suffix in (".json", ".safetensors", ".jinja"):
                 shutil.copy(file, base)
     else:
-        tokenizer = _tokenizer(texts, SIZES[name].vocabulary)
+        tokenizer = _tokenizer(texts, size.vocabulary)
         tokenizer.save(str(base / "tokenizer.json"))
         named = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": CHATML}
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", **named}
         (base / "tokenizer_config.json").write_text(json.dumps(settings))
-        _weights(base, SIZES[name])
+        _weights(base, size)
     lines = _fitting(texts, tokenizers.Tokenizer.from_file(str(base / "tokenizer.json")), max_tokens, joined)
     if len(lines) < train + valid:
         sys.exit(f"expected {train + valid} examples of at most {max_tokens} tokens, found {len(lines)} in {DATA}")
@@ -169,7 +169,9 @@ def _weights(base: Path, size: Size) -> None:
     (base / "config.json").write_text(json.dumps(written, indent=2))
 
 
-def _fitting(texts: list[tuple[str, str]], tokenizer: Any, max_tokens: int, joined: bool) -> list[dict[str, Any]]:
+def _fitting(
+    texts: list[tuple[str, str]], tokenizer: Any, max_tokens: int, joined: bool = False
+) -> list[dict[str, Any]]:
     """Conversations of at most `max_tokens`, each of one exchange, or of as many as fit."""
     lines: list[dict[str, Any]] = []
     room = 0

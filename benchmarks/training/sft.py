@@ -186,7 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
         folder = (options.keep or Path(temporary)) / f"{options.size}-{options.examples}-{options.max_tokens}"
         if not (folder / "source.txt").is_file():
             counts = {"train": options.examples, "valid": 64, "max_tokens": options.max_tokens}
-            source = material.build(folder, options.size, joined=options.joined, **counts)
+            source = material.build(folder, material.SIZES.get(options.size), joined=options.joined, **counts)
             (folder / "source.txt").write_text(f"{source}{' (pocket)' if options.size == 'pocket' else ''}")
         names = ON_GPU if _cuda() else ON_CPU
         path = folder / "found.json"

@@ -52,7 +52,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "material"
-        source = material.build(folder, options.size, train=options.examples, valid=8, max_tokens=512)
+        source = material.build(
+            folder, material.SIZES.get(options.size), train=options.examples, valid=8, max_tokens=512
+        )
         (folder / "source.txt").write_text(source)
         tokens = json.loads(_count(folder))
         rows: list[list[object]] = [["setting", *("alone", "beside a busy program")[: 1 if options.alone else 2]]]
