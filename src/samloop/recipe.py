@@ -183,6 +183,24 @@ class Train(Section):
     min_new_examples: int = Field(100, ge=1, description="new accepted examples that make a run due")
 
 
+class Teacher(Section):
+    """The stronger model that may be asked. Its key comes from the environment alone."""
+
+    kind: str = Field("", description="anthropic, openai (any endpoint of its protocol), or a plug-in's; empty: none")
+    model: str = Field("", description="name of the model, as the endpoint knows it")
+    base_url: str = Field("", description="address of the endpoint; empty: its maker's")
+    key_variable: str = Field(
+        "", description="environment variable with the key; empty: ANTHROPIC_API_KEY or OPENAI_API_KEY"
+    )
+    redact: bool = Field(True, description="whether personal data and secrets are taken out of what is sent")
+    requests_per_day: int = Field(200, ge=0, description="requests in a day (UTC); 0: no bound")
+    tokens_per_day: int = Field(500_000, ge=0, description="tokens in a day, sent and received; 0: no bound")
+    max_output_tokens: int = Field(1024, ge=1, description="longest answer")
+    timeout_seconds: float = Field(60.0, gt=0, description="how long to wait for an answer")
+    retries: int = Field(3, ge=0, le=20, description="further tries after a failure that may pass")
+    max_wait_seconds: float = Field(60.0, ge=0, description="longest wait between tries that an endpoint may ask for")
+
+
 class Evaluate(Section):
     """What is measured on held-out items."""
 
@@ -217,6 +235,7 @@ class Recipe(BaseSettings):
     curate: Curate = Curate()
     prepare: Prepare = Prepare()
     train: Train = Train()
+    teacher: Teacher = Teacher()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
 

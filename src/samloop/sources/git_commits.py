@@ -23,7 +23,8 @@ import xxhash
 from samloop.errors import SourceError
 from samloop.example import Example, normalise
 from samloop.protocols import Mark, Record, Reject, source
-from samloop.sources.git_diff import MAX_FILES, Diff, diffs_of
+from samloop.sources.git_attributes import Attributes, attributes_at
+from samloop.sources.git_diff import MAX_FILES, Diff, diffs_of, leave_out
 from samloop.sources.git_messages import clean
 from samloop.sources.git_objects import Commit, author_group, co_authors, identified, read_commits
 from samloop.sources.git_program import Repository, find
@@ -84,6 +85,7 @@ def read(
             licence=repository.licence(head),
             convention=convention_of(_sampled_subjects(repository, head)),
             max_diff_characters=max_diff_characters,
+            attributes=attributes_at(repository, head),
         )
         for leg in legs:
             yield from _walk(repository, leg, reader)
@@ -167,6 +169,7 @@ class _Reader:
     licence: str | None
     convention: Convention
     max_diff_characters: int
+    attributes: Attributes
 
     def portion(self, parents: Mapping[str, int]) -> Iterator[Record]:
         """The records of some commits, in order.
@@ -194,6 +197,8 @@ class _Reader:
 
     def _records(self, commit: Commit, message: str, diff: Diff | None) -> Iterator[Example | Reject]:
         """The example for a commit's message and, where its body gives reasons, one for them."""
+        if diff is not None:
+            leave_out(diff, self.attributes.leave_out)
         lead = diff.lead() if diff is not None else None
         if diff is None or lead is None or diff.files > MAX_FILES:
             yield self._reject(commit.id, *_unfit(diff))

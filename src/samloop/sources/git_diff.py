@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final
 
@@ -252,6 +252,14 @@ def _finished(diff: Diff) -> Diff:
 def _says_generated(hunk: Hunk) -> bool:
     """Whether the beginning of a file is shown, and says that a program wrote it."""
     return bool(_BEGINNING.match(hunk.header) and _GENERATED.search("\n".join(hunk.lines[:5])))
+
+
+def leave_out(diff: Diff, is_noise: Callable[[str], bool]) -> None:
+    """Take files for noise by their paths."""
+    for change in diff.changes:
+        if change.part != "noise" and is_noise(change.path):
+            change.part = "noise"
+            change.hunks.clear()
 
 
 def _leave_out_built(diff: Diff) -> None:

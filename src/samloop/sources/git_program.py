@@ -6,6 +6,7 @@ plumbing commands are used, which read the least configuration, and each way to 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -40,6 +41,9 @@ _SAFE: Final = (
 )  # fmt: skip
 _NO_NAMES: Final = frozenset({"", "repo", "repository", "git", "checkout", "clone"})
 """Folders that are called after what they are and not after what is in them."""
+
+UNNAMED: Final = "this repository"
+"""What a repository is called whose address and folder tell no name."""
 
 _OUTSIDE_NAME: Final = re.compile(r"[^\w.+-]+")
 
@@ -121,6 +125,15 @@ class Repository:
         The same in every full clone, and merging another history in does not change it.
         """
         return self.output("rev-list", "--first-parent", "--max-parents=0", head).decode().split()[0]
+
+    def told_apart(self) -> str:
+        """The name, with the first commit where it is none: two that are called nothing are two all the same."""
+        if self.name != UNNAMED:
+            return self.name
+        try:
+            return f"{self.name}@{self.root('HEAD')[:12]}"
+        except (SourceError, IndexError):  # it has no commits
+            return f"{self.name}@{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
 
     def licence(self, head: str) -> str | None:
         """SPDX expression of the licence files in the top folder at `head`; None where none is recognised."""
@@ -214,7 +227,7 @@ def _name(folder: Path) -> str:
     # The last part alone: the rest of an address may hold a user's name or token.
     last = re.split(r"[/:\\]", address.rstrip("/\\"))[-1] or _folder_name(folder)
     name = _OUTSIDE_NAME.sub("-", last.removesuffix(".git")).strip("-.")[:80]
-    return "this repository" if name.lower() in _NO_NAMES else name
+    return UNNAMED if name.lower() in _NO_NAMES else name
 
 
 def _folder_name(folder: Path) -> str:
