@@ -181,8 +181,8 @@ def main() -> None:
             machine(*packages),
             f"one epoch of {options.examples} examples of {read_texts()[1]},",
             f"of at most {MAX_TOKENS} tokens, rank 8 on all modules; losses in nats per token of {HELD_OUT} held-out",
-            "answers; in brackets: sizes as shares of float32 (a whole base of over 20 M parameters is in bfloat16 where",
-            "the processor has it), speed as a share of the whole base's",
+            "answers; in brackets: sizes as shares of float32 (a whole base of over 20 M parameters is in bfloat16",
+            "where the processor has it), speed as a share of the whole base's",
             "",
             table(rows),
         ]
