@@ -21,7 +21,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto
 h1 { font-size: 1.6rem; margin-bottom: 0; } h1 + p { margin-top: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin-top: 2.2rem; } .soft { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-size: .92em; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line) }
 th { font-weight: 500; color: var(--soft); vertical-align: bottom; } td { overflow-wrap: anywhere; }
 td:first-child { width: 40%; } .n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n, .s { white-space: nowrap; overflow-wrap: normal; }
