@@ -25,7 +25,7 @@ FLOORS: list[set[str]] = [
     {"sources", "curate", "distill", "prepare", "train", "evaluate", "adapters"},
     {"store", "plugins", "protocols", "child", "beside"},
     {"text", "teacher"},
-    {"arrow", "example", "rows", "recipe", "errors", "home", "files", "pocket"},
+    {"arrow", "example", "rows", "sorting", "recipe", "errors", "home", "files", "pocket"},
 ]
 """From the top of the house to its ground. Imports point down; rooms on one floor never import each other."""
 
@@ -37,7 +37,19 @@ FRAMEWORKS |= dict.fromkeys(("peft", "transformers", "trl", "accelerate"), FRAME
 FRAMEWORKS |= {"mlx_lm": FRAMEWORKS["mlx"]}
 """Who may import a training framework: the backend that is named after it, and nobody else."""
 
-HEAVY = ("torch", "mlx", "daft", "transformers", "pyarrow", "sqlalchemy", "numpy", "matplotlib", "tree_sitter")
+HEAVY = (
+    "torch",
+    "anthropic",
+    "openai",
+    "mlx",
+    "daft",
+    "transformers",
+    "pyarrow",
+    "sqlalchemy",
+    "numpy",
+    "matplotlib",
+    "tree_sitter",
+)
 
 PUBLIC = {
     "Context",
@@ -56,8 +68,13 @@ PUBLIC = {
     "Store",
     "StoreBusyError",
     "StoreError",
+    "TeacherBudgetError",
+    "TeacherError",
     "TrainingError",
     "UsageError",
+    "capture_correction",
+    "capture_escalation",
+    "capture_preference",
     "collect",
     "curate",
     "decide",

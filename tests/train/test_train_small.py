@@ -29,7 +29,7 @@ def test_a_job_is_made_of_the_recipe_and_survives_json() -> None:
     recipe = Recipe.parse({"train": {"preset": "pocket", "backend": "mlx", "seed": 7}})
     job = TrainJob.of(recipe.train, run_id="r", dataset=Path("d"), base=Path("b"), base_name="pocket", max_steps=10)
     assert (job.rank, job.alpha, job.learning_rate, job.seed) == (16, 32.0, 2e-3, 7)
-    assert (job.method, job.backend, job.max_steps) == ("sft", "mlx", 10)
+    assert (job.method, job.backend, job.max_steps) == ("auto", "mlx", 10)
     assert TrainJob.from_dict(json.loads(json.dumps(job.to_dict()))) == job
     auto = TrainJob.of(Recipe.parse({}).train, run_id="r", dataset=Path(), base=Path(), base_name="")
     assert auto.backend in ("torch", "mlx")
@@ -51,6 +51,21 @@ def test_memory_is_measured_and_bounded_by_the_container(tmp_path: Path) -> None
     assert memory.available_bytes(tmp_path) == 3000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_bytes(tmp_path) > 10**6
+
+
+def test_the_loss_curve_of_two_phases_is_taller(tmp_path: Path) -> None:
+    from struct import unpack
+
+    answers = [{"phase": "sft", "step": s, "loss": 2.0, "validation_loss": 2.1} for s in range(9)]
+    pairs = [
+        {"phase": "dpo", "step": s, "loss": 0.6, "preference_loss": 0.6, "validation_preference_loss": 0.5}
+        for s in range(9, 20)
+    ]
+    heights = []
+    for name, metrics in (("one", answers), ("two", answers + pairs)):
+        plot_loss(metrics, tmp_path / name, best_step=12)
+        heights.append(unpack(">II", (tmp_path / name).read_bytes()[16:24])[1])
+    assert heights[1] > 1.5 * heights[0]
 
 
 def test_metrics_are_read_back_once_per_step(tmp_path: Path) -> None:

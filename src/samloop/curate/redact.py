@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from samloop.curate.batch import FEW, Columns
 from samloop.example import to_json
+from samloop.text.captured import redact_plain
 from samloop.text.identifiers import PERSONAL, identifier_digest
 from samloop.text.patterns import SECRET_FIELD, Placeholders, Redactor
 
@@ -66,15 +63,10 @@ def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, int, 
 
 
 def _seen(texts: Sequence[str], redactor: Redactor) -> Iterable[tuple[int, int]]:
-    """Which texts a bulk look sees something in, and what. One look at all: an expression takes long to compile."""
+    """Which texts a bulk look sees something in, and what."""
     if len(texts) <= FEW:
         return ((k, -1) for k in range(len(texts)))
-    column, seen = pa.array(texts, pa.large_string()), np.zeros(len(texts), dtype=np.int64)
-    for bits, expression in redactor.prefilters:
-        found = pc.match_substring_regex(column, expression)
-        seen |= found.to_numpy(zero_copy_only=False) * np.int64(bits)
-    some = np.flatnonzero(seen)
-    return zip(some.tolist(), seen[some].tolist(), strict=True)
+    return redactor.seen(texts)
 
 
 def _strings(value: Any, key: str = "") -> list[str]:
@@ -110,7 +102,7 @@ def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: R
         if name in fields:
             getattr(columns, name)[i] = redactor.redact(getattr(columns, name)[i], placeholders, fields[name])
     if "metadata" in fields:
-        columns.metadata[i] = _redacted(metadata, "", redactor, placeholders)
+        columns.metadata[i] = redact_plain(metadata, redactor, placeholders)
         columns.metadata_json[i] = to_json(columns.metadata[i])
     found = placeholders.values
     # A key that groups examples must come out the same for each of them, whatever else they hold: numbered alone.
@@ -123,16 +115,3 @@ def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: R
     for kind, count in placeholders.counts.items():
         columns.redacted[kind] = columns.redacted.get(kind, 0) + count
     return found
-
-
-def _redacted(value: Any, key: str, redactor: Redactor, placeholders: Placeholders) -> Any:
-    if isinstance(value, str):
-        if not SECRET_FIELD.search(key):
-            return redactor.redact(value, placeholders)
-        done = redactor.redact(f"{key}='{value}'", placeholders)
-        return done[len(key) + 2 : -1] if done.startswith(f"{key}='") else redactor.redact(value, placeholders)
-    if isinstance(value, dict):
-        return {k: _redacted(v, str(k), redactor, placeholders) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_redacted(v, key, redactor, placeholders) for v in value]
-    return value

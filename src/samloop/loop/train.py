@@ -63,7 +63,9 @@ def run_name(context: Context, dataset: Dataset, *, quick: bool = False) -> str:
         "base": base_digest(resolve_base(settings.model)),
         "backend": backend_name(settings.backend),
         "quick": quick,
-        "settings": settings.model_dump(mode="json", exclude={"min_new_examples", "preset", "model", "backend"}),
+        "settings": settings.model_dump(
+            mode="json", exclude={"min_new_examples", "preset", "model", "backend", "budget_minutes"}
+        ),
     }
     return "run-" + hashlib.sha256(to_json(identity).encode()).hexdigest()[:12]
 

@@ -24,7 +24,7 @@ from samloop.errors import SourceError
 from samloop.example import Example, normalise
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.git_attributes import Attributes, attributes_at
-from samloop.sources.git_diff import MAX_FILES, Diff, diffs_of, leave_out
+from samloop.sources.git_diff import MAX_FILES, Diff, commits_without, diffs_of, leave_out
 from samloop.sources.git_messages import clean
 from samloop.sources.git_objects import Commit, author_group, co_authors, identified, read_commits
 from samloop.sources.git_program import Repository, find
@@ -39,6 +39,7 @@ PORTION_COMMITS: Final = 256
 MAX_COMMIT_BYTES: Final = 256 * 1024
 """A commit object, which is its message, of more than this is turned away unread."""
 
+_REFETCH: Final = "run git fetch --refetch --no-filter there, and collect again"
 _MOSTLY: Final = 0.7
 """Where the reasons are more of a message than this, its subject alone is asked for beside them: subject and body
 given the change are the subject given the change and the body given both, and the same words are learnt once."""
@@ -78,9 +79,15 @@ def read(
     """
     repository = find(location, name=name)
     head = _head(repository, branch)
+    absent = repository.absent(head)
+    lacks = f"{repository.cut_off()} {'some files' if absent else ''}".strip()
+    if since is not None and since.get("lacks", "") != lacks:
+        since = None  # what was missing then may be there now, anywhere in the history
     if legs := _legs(repository, head, since):
         reader = _Reader(
             repository,
+            absent=absent,
+            lacks=lacks,
             identity=f"{repository.name}@{repository.root(head)[:12]}",
             licence=repository.licence(head),
             convention=convention_of(_sampled_subjects(repository, head)),
@@ -89,7 +96,7 @@ def read(
         )
         for leg in legs:
             yield from _walk(repository, leg, reader)
-    yield Mark({"head": head})
+    yield Mark({"head": head, "lacks": lacks})
 
 
 def _head(repository: Repository, branch: str) -> str:
@@ -157,14 +164,22 @@ def _walk(repository: Repository, leg: Leg, reader: _Reader) -> Iterator[Record]
                 parents[commit] = len(before)
             yield from reader.portion(parents)
             done += len(lines)
-            yield Mark({"head": leg.head, "base": leg.base, "done": done, "digest": digest.hexdigest()})
+            reached = {"head": leg.head, "base": leg.base, "done": done, "digest": digest.hexdigest()}
+            yield Mark({**reached, "lacks": reader.lacks})
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Turns portions of commits into records."""
+    """Turns portions of commits into records.
+
+    Attributes:
+        absent: hashes of the files that a partial clone is without.
+        lacks: what the clone is without, in a few characters.
+    """
 
     repository: Repository
+    absent: frozenset[bytes]
+    lacks: str
     identity: str
     licence: str | None
     convention: Convention
@@ -185,10 +200,14 @@ class _Reader:
             message = clean(commit.message)
             reason = _turned_away(commit, parents[commit.id], message)
             found.append(self._reject(commit.id, reason) if reason else (commit, message))
-        diffs = diffs_of(self.repository, [one[0].id for one in found if not isinstance(one, Reject)])
+        wanted = [one[0].id for one in found if not isinstance(one, Reject)]
+        missing = commits_without(self.repository, wanted, self.absent) if self.absent else frozenset()
+        diffs = diffs_of(self.repository, [commit for commit in wanted if commit not in missing])
         for one in found:
             if isinstance(one, Reject):
                 yield one
+            elif one[0].id in missing:
+                yield self._reject(one[0].id, "its files are missing (partial clone)", _REFETCH)
             else:
                 yield from self._records(*one, next(diffs))
 

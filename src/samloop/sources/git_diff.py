@@ -137,6 +137,18 @@ def diffs_of(repository: Repository, ids: list[str]) -> Iterator[Diff | None]:
             ids = ids[done + 1 :]
 
 
+def commits_without(repository: Repository, ids: list[str], absent: frozenset[bytes]) -> frozenset[str]:
+    """Those of some commits whose diff needs a file that is `absent`: asked for, git would try to fetch it."""
+    found, commit = set(), ""
+    with repository.stream("diff-tree", "--stdin", "--root", "-r", "--no-renames", lines=ids) as out:
+        for line in out:
+            if line[:1] != b":":
+                commit = line.decode().strip()
+            elif not absent.isdisjoint(bytes.fromhex(blob.decode()) for blob in line.split(b" ", 4)[2:4]):
+                found.add(commit)
+    return frozenset(found)
+
+
 def read_diffs(out: IO[bytes], header: bytes) -> Iterator[Diff]:
     """The diffs in the output of ``git diff-tree --stdin --always -p``, each begun by `header` and a commit hash.
 

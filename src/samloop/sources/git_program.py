@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+import xxhash
+
 from samloop.errors import SourceError
 from samloop.sources.licences import MAX_LICENCE_BYTES, is_licence_name, licence_of_files
 
@@ -111,6 +113,20 @@ class Repository:
             return None
         return found.decode().strip() or None
 
+    def cut_off(self) -> str:
+        """Where a shallow clone ends, in a few characters; "" for any other."""
+        ends = self.folder / os.fsdecode(self.output("rev-parse", "--git-path", "shallow").rstrip(b"\n"))
+        return xxhash.xxh3_64_hexdigest(b"\n".join(sorted(ends.read_bytes().split()))) if ends.is_file() else ""
+
+    def absent(self, head: str) -> frozenset[bytes]:
+        """The hashes of files in the history of `head` that a partial clone was made without; none in any other."""
+        try:
+            self.output("config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.partialclonefilter)$")
+        except SourceError:
+            return frozenset()
+        with self.stream("rev-list", "--objects", "--no-object-names", "--missing=print", head) as out:
+            return frozenset(bytes.fromhex(line[1:].decode()) for line in out if line[:1] == b"?")
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether every commit reachable from `old` is reachable from `new`; False where `old` is gone."""
         try:
@@ -141,8 +157,9 @@ class Repository:
         for entry in self.output("ls-tree", "-z", head).decode("utf-8", "replace").split("\0"):
             meta, _, name = entry.partition("\t")
             if is_licence_name(name) and " blob " in meta:
-                blob = self.output("cat-file", "blob", meta.split()[2], limit_bytes=MAX_LICENCE_BYTES)
-                texts[name] = blob.decode("utf-8", "replace")
+                with suppress(SourceError):  # missing in a partial clone, or damaged
+                    blob = self.output("cat-file", "blob", meta.split()[2], limit_bytes=MAX_LICENCE_BYTES)
+                    texts[name] = blob.decode("utf-8", "replace")
         return licence_of_files(texts)
 
 

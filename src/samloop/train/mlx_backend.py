@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samloop.errors import MissingExtraError, ModelError
+from samloop.errors import MissingExtraError, ModelError, TrainingError
 from samloop.protocols import AdapterRef
 from samloop.text.tokens import Tokenizer
 from samloop.train.adapter import Adapter, Weights, initial, plan
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.pairs import PairBatch
 from samloop.train.sampling import Sampler, score
 
 if sys.platform != "darwin":
@@ -34,8 +35,15 @@ try:
     from mlx_lm.models.cache import make_prompt_cache
     from mlx_lm.tuner.lora import LoRALinear
     from mlx_lm.utils import load_model
+
+    from samloop.train.mlx_memory import checkpointed, nats_each
 except ImportError:
     raise MissingExtraError("mlx", "training on MLX") from None
+
+
+TOKENS_AT_ONCE = 2048
+"""A batch goes through the network in parts of at most so many tokens, and their gradients add up: memory for what
+the backward pass needs is bounded by this and not by the batch."""
 
 
 class MlxBackend:
@@ -70,6 +78,7 @@ class _Network:
         self.model.freeze()
         self.model.eval()
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
+        self.vocabulary = int(base.config["vocab_size"])
         self.linear: dict[str, Any] = {
             name: module
             for name, module in self.model.named_modules()
@@ -98,52 +107,131 @@ class _Network:
         if not self.plain_head:
             chosen: mx.array = self.model(ids)[rows, positions].astype(mx.float32)
             return chosen
-        hidden = self.model.model(ids)[rows, positions]
-        head = self.model.lm_head if "lm_head" in self.model else self.model.model.embed_tokens.as_linear
-        logits: mx.array = head(hidden).astype(mx.float32)
+        logits: mx.array = self._head()(self.model.model(ids)[rows, positions]).astype(mx.float32)
         return logits
+
+    def _head(self) -> Callable[[mx.array], mx.array]:
+        """Hidden states to logits."""
+        head: Callable[[mx.array], mx.array] = (
+            self.model.lm_head if "lm_head" in self.model else self.model.model.embed_tokens.as_linear
+        )
+        return head
+
+    def nats_each(self, batch: Batch) -> mx.array:
+        """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
+        rows, positions, targets, _ = batch.predictions()
+        ids, at = mx.array(batch.ids[:, :-1]), (_indices(rows), _indices(positions))
+        if not self.plain_head:
+            each: mx.array = nn.losses.cross_entropy(self.logits_at(ids, *at), mx.array(targets))
+            return each
+        return nats_each(self.model.model(ids)[at], self._head(), mx.array(targets), self.vocabulary)
 
     def nats(self, batch: Batch) -> mx.array:
         """Σ weight · nats of a batch, a scalar."""
-        rows, positions, targets, weights = batch.predictions()
-        logits = self.logits_at(mx.array(batch.ids[:, :-1]), _indices(rows), _indices(positions))
-        each: mx.array = nn.losses.cross_entropy(logits, mx.array(targets))
-        return (each * mx.array(weights)).sum()
+        *_, weights = batch.predictions()
+        return (self.nats_each(batch) * mx.array(weights)).sum()
 
 
 class MlxLearner:
-    """A base model with one trainable adapter and AdamW on it."""
+    """A base model with one trainable adapter and AdamW on it.
+
+    Batches are padded, which length buckets keep cheap: its models take neither attention mask nor positions from
+    outside, so that sequences cannot lie end to end.
+    """
 
     def __init__(self, base: Base, job: TrainJob) -> None:
+        if job.packing == "on":
+            raise TrainingError("train.packing is on, which the MLX backend cannot do; set it to auto")
         self._network = _Network(base)
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         self._names = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
         weights = initial(shapes, self._names, rank=job.rank, seed=job.seed)
         self._lora = self._network.lora(job.rank, job.alpha, job.dropout, weights)
+        self._bare = {name: self._network.linear[name] for name in self._lora}
         self._network.put(self._lora)
         self._model = self._network.model
+        if job.gradient_checkpointing:
+            checkpointed(self._model.layers)
         mx.random.seed(job.seed)
-        self._optimiser = optimizers.AdamW(
-            learning_rate=job.learning_rate,
-            betas=[0.9, 0.999],
-            eps=1e-8,
-            weight_decay=job.weight_decay,
-            bias_correction=True,
-        )
-        self._optimiser.init(self._model.trainable_parameters())
+        self._optimiser = self._fresh_optimiser()
         self._gradient: Any = None
         self._differentiated = nn.value_and_grad(
             self._model, lambda batch, denominator: self._network.nats(batch) / denominator
         )
+        self._preferring = nn.value_and_grad(self._model, self._preference)
+
+    def _fresh_optimiser(self) -> Any:
+        optimiser = optimizers.AdamW(
+            learning_rate=self._job.learning_rate,
+            betas=[0.9, 0.999],
+            eps=1e-8,
+            weight_decay=self._job.weight_decay,
+            bias_correction=True,
+        )
+        optimiser.init(self._model.trainable_parameters())
+        return optimiser
 
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """See `Learner.accumulate`."""
         self._model.train()
+        return sum(self._accumulate(part, denominator) for part in batch.parts(TOKENS_AT_ONCE))
+
+    def _accumulate(self, batch: Batch, denominator: float) -> float:
         loss, gradient = self._differentiated(batch, denominator)
-        self._gradient = gradient if self._gradient is None else tree_map(mx.add, self._gradient, gradient)
+        self._gather(gradient)
         mx.eval(loss, self._gradient)
         return _number(loss) * denominator
+
+    def _gather(self, gradient: Any) -> None:
+        self._gradient = gradient if self._gradient is None else tree_map(mx.add, self._gradient, gradient)
+
+    def prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
+        """See `Learner.prefer`."""
+        self._model.train()
+        for module in self._lora.values():
+            module.dropout.eval()
+        return np.concatenate([self._prefer(part, denominator, beta) for part in pairs.parts(TOKENS_AT_ONCE)])
+
+    def _prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
+        (loss, found), gradient = self._preferring(pairs, denominator, beta)
+        self._gather(gradient)
+        mx.eval(loss, found, self._gradient)
+        return np.array(found).astype(np.float64)
+
+    def _preference(self, pairs: PairBatch, denominator: float, beta: float) -> tuple[mx.array, mx.array]:
+        """The loss of some pairs, and the log-probability of each of their sides."""
+        found = self._by_example(pairs.batch)
+        reference = mx.array((pairs.reference[:, 0] - pairs.reference[:, 1]).astype(np.float32))
+        margins = found[0::2] - found[1::2] - reference
+        weights = mx.array(pairs.weights.astype(np.float32))
+        return -(nn.log_sigmoid(beta * margins) * weights).sum() / denominator, found
+
+    def log_probabilities(self, batch: Batch, *, bare: bool = False) -> np.ndarray:
+        """See `Learner.log_probabilities`."""
+        if bare:
+            self._network.put(self._bare)
+        try:
+            self._model.eval()
+            return np.array(self._by_example(batch)).astype(np.float64)
+        finally:
+            if bare:
+                self._network.put(self._lora)
+
+    def _by_example(self, batch: Batch) -> mx.array:
+        """float32 log-probability of each example of the batch, differentiable."""
+        each, examples = self._network.nats_each(batch), batch.documents()
+        sums: mx.array = mx.zeros(int(examples.max()) + 1).at[_indices(examples)].add(-each)
+        return sums
+
+    def begin(self, adapter: Adapter) -> None:
+        """See `Learner.begin`."""
+        self._set(adapter)
+        self._optimiser = self._fresh_optimiser()
+
+    def _set(self, adapter: Adapter) -> None:
+        for name, pair in adapter.weights.items():
+            self._lora[name].lora_a, self._lora[name].lora_b = _transposed(pair)
 
     def update(self, learning_rate: float) -> float:
         """See `Learner.update`."""
@@ -181,8 +269,7 @@ class MlxLearner:
 
     def restore(self, adapter: Adapter, state: Mapping[str, np.ndarray]) -> None:
         """See `Learner.restore`."""
-        for name, pair in adapter.weights.items():
-            self._lora[name].lora_a, self._lora[name].lora_b = _transposed(pair)
+        self._set(adapter)
         flat = [
             (key.removeprefix("optimiser/"), mx.array(value))
             for key, value in state.items()
