@@ -11,6 +11,7 @@ import typer
 from samloop.cli.output import Output, figure
 from samloop.cli.progress import spinner, stages
 from samloop.cli.session import Session
+from samloop.errors import UsageError
 
 
 def train(
@@ -23,13 +24,20 @@ def train(
     quick: Annotated[bool, typer.Option("--quick", help="A few steps only, to see that it works.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether a run is due, and why.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train even if too little is new.")] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped or killed, or 'latest'.")
+    ] = None,
 ) -> None:
     """Train an adapter on all examples that the recipe admits.
 
-    Nothing is trained when too little is new since the last run. A run that was killed goes on where it was.
+    Nothing is trained when too little is new since the last run. A run that was killed goes on where it was, and ends
+    with the same weights; --resume does so with its own settings, whatever the recipe says by now.
     """
     session: Session = ctx.obj
     given = {"method": method, "backend": backend, "model": model}
+    if resume is not None:
+        _resume(session, resume, {**given, "quick": quick, "check": check, "force": force})
+        return
     with session.context() as context:
         from samloop.loop import prepare as prepare_stage
         from samloop.loop import train as stage
@@ -44,6 +52,18 @@ def train(
             dataset = prepare_stage.prepare(context)
         with stages(session.out) as tell:
             result = stage.train(context, dataset, quick=quick, on_metric=lambda news: tell("train", news))
+    session.out.result(result, lambda: show(session.out, result))
+
+
+def _resume(session: Session, run: str, others: Mapping[str, Any]) -> None:
+    for name, value in others.items():
+        if value:
+            raise UsageError(f"--resume goes on with a run as it began, so it takes no --{name}; leave that out")
+    with session.context() as context:
+        from samloop.loop import train as stage
+
+        with stages(session.out) as tell:
+            result = stage.resume(context, run, on_metric=lambda news: tell("train", news))
     session.out.result(result, lambda: show(session.out, result))
 
 

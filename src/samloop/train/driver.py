@@ -43,13 +43,24 @@ perplexed, and no schedule brings that back. A step's own loss does not tell: ba
 OnMetric = Callable[[dict[str, Any]], None]
 
 
-def run(job: TrainJob, folder: Path, on_metric: OnMetric, should_stop: Callable[[], bool]) -> dict[str, Any]:
+BetweenSteps = Callable[[int, Callable[[], None]], None]
+
+
+def run(
+    job: TrainJob,
+    folder: Path,
+    on_metric: OnMetric,
+    should_stop: Callable[[], bool],
+    between_steps: BetweenSteps = lambda _step, _keep: None,
+) -> dict[str, Any]:
     """Train an adapter as `job` says; checkpoints and the adapter go into `folder`.
 
     Args:
         on_metric: called with {step, steps, epoch, loss, validation_loss, tokens_per_second, learning_rate,
             grad_norm, memory_bytes, eta_seconds, trained_tokens}; losses in nats per token, None where not measured.
         should_stop: asked after each optimiser step; when true, the run is kept and ends with state ``stopped``.
+        between_steps: called after each step but the last, before `should_stop`, with the number of steps taken and
+            a function that keeps a checkpoint; a run pauses in there.
 
     Returns:
         {run_id, state, steps, loss, validation_loss, tokens_per_second, peak_memory_bytes, adapter, best_step,
@@ -68,7 +79,9 @@ def run(job: TrainJob, folder: Path, on_metric: OnMetric, should_stop: Callable[
     learner: Learner = backend.learner(base, job)
     identity = {**job.shaping(), "base": base.fingerprint, "train": train.digest(), "valid": valid.digest()}
     checkpoints = Checkpoints(folder / "checkpoints", identity)
-    return _Run(job, folder, learner, checkpoints, train, valid, tokenizer.pad_id).go(on_metric, should_stop)
+    return _Run(job, folder, learner, checkpoints, train, valid, tokenizer.pad_id).go(
+        on_metric, should_stop, between_steps
+    )
 
 
 def _read(job: TrainJob, tokenizer: Tokenizer) -> tuple[Examples, Examples]:
@@ -123,7 +136,7 @@ class _Run:
     progress: Progress
     best: Adapter | None
 
-    def go(self, on_metric: OnMetric, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    def go(self, on_metric: OnMetric, should_stop: Callable[[], bool], between_steps: BetweenSteps) -> dict[str, Any]:
         self.progress, self.best = self.checkpoints.restore(self.learner)
         stopped = False
         if self.progress.step == 0:
@@ -137,10 +150,15 @@ class _Run:
                 self._validate(candidate=True)
             if validated or last or step % self.job.report_steps == 0:
                 on_metric(self._line(grad_norm, validated))
+            if not last and not self.progress.stopped_early:
+                between_steps(step, self._keep)
             stopped = not last and should_stop()
             if last or stopped or self.progress.stopped_early or step % self.job.checkpoint_steps == 0:
-                self.checkpoints.save(self.learner, self.progress, self.best)
+                self._keep()
         return self._finish("stopped" if stopped else "completed")
+
+    def _keep(self) -> None:
+        self.checkpoints.save(self.learner, self.progress, self.best)
 
     def _step(self) -> float:
         """One optimiser step; returns the gradient's norm."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import sys
 from pathlib import Path
@@ -29,3 +31,20 @@ def available_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     except (OSError, ValueError):
         return available
     return available if limit == "max" else max(0, min(available, int(limit) - used))
+
+
+def release() -> None:
+    """Give memory that this process holds but does not use back to the system.
+
+    A framework is asked only if it is loaded already: this module imports none.
+    """
+    gc.collect()
+    torch, mlx = sys.modules.get("torch"), sys.modules.get("mlx.core")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if mlx is not None:
+        mlx.clear_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+        if trim is not None:
+            trim(0)

@@ -14,14 +14,23 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     A line that a crash cut off is left out. After a resume some steps stand in the file twice: the later line counts.
     """
-    lines: list[dict[str, Any]] = []
+    return latest(_lines(path))
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """What happened to a run besides its steps (pauses and their ends), in order; empty where there is no file."""
+    return [line for line in _lines(path) if isinstance(line, dict) and isinstance(line.get("event"), str)]
+
+
+def _lines(path: Path) -> list[Any]:
+    lines: list[Any] = []
     if path.is_file():
         for line in path.read_bytes().splitlines():
             try:
                 lines.append(orjson.loads(line))
             except orjson.JSONDecodeError:
                 continue
-    return latest(lines)
+    return lines
 
 
 def latest(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
