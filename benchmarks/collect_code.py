@@ -2,9 +2,9 @@
 
     python benchmarks/collect_code.py [FOLDER …]
 
-Reads Python's standard library by default, each time in a process of its own: whole, again when nothing has changed,
-and both from a bare repository; and, for comparison, what the parser takes alone. Bytes are those of the files that
-are read, whatever comes of them.
+Reads Python's standard library by default, each time in a process of its own: whole (in that process only, and with
+as many beside it as the machine has processors), again when nothing has changed, and all that from a bare repository;
+and, for comparison, what the parser takes alone. Bytes are those of the files that are read, whatever comes of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from common import machine, median, publish, table
 ROUNDS = 3
 
 
-def measure(path: str, state: str) -> dict[str, float]:
+def measure(path: str, state: str, workers: str) -> dict[str, float]:
     """One reading of a place, in this process; what is to be known the next time goes to the file `state`."""
     from samloop.example import Example
     from samloop.protocols import Mark
@@ -36,7 +36,7 @@ def measure(path: str, state: str) -> dict[str, float]:
     counts: Counter[str] = Counter()
     last = None
     started = time.perf_counter()
-    for record in read(path, since):
+    for record in read(path, since, workers=int(workers)):
         counts["examples" if isinstance(record, Example) else "others"] += 1
         if isinstance(record, Mark):
             last = record
@@ -49,7 +49,7 @@ def measure(path: str, state: str) -> dict[str, float]:
         "cpu_seconds": sum(usage.ru_utime + usage.ru_stime for usage in used),
         "examples": counts["examples"],
         "mark_kb": file.stat().st_size / 1024,
-        "peak_mb": used[0].ru_maxrss / 1024,
+        "peak_mb": max(usage.ru_maxrss for usage in used) / 1024,
     }
 
 
@@ -112,6 +112,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--parser"]:
         print(parser_alone(Path(sys.argv[2])))
         return
+    processors = len(os.sched_getaffinity(0))
     named = [Path(name) for name in sys.argv[1:]]
     places = named or [Path(sysconfig.get_path("stdlib"))]
     rows = [
@@ -120,6 +121,7 @@ def main() -> None:
             "files",
             "MB",
             "examples",
+            "processes",
             "s",
             "processor s",
             "MB/s",
@@ -133,24 +135,27 @@ def main() -> None:
             files, size = size_of(place)
             alone = []
             for how, path in ((place.name, place), (f"{place.name}, bare repository", bare(place, Path(folder)))):
-                first, again = [], []
+                first, beside, again = [], [], []
                 for turn in range(ROUNDS):
                     state = str(Path(folder, f"{place.name}-{how[-3:]}-{turn}.json"))
                     alone.append(baseline(place))
-                    first.append(one(path, state))
-                    again.append(one(path, state))
-                for label, runs in ((how, first), ("  again, nothing changed", again)):
+                    first.append(one(path, state, 0))
+                    again.append(one(path, state, 0))
+                    beside.append(one(path, f"{state}-beside", processors))
+                whole = (how, first, "1"), (how, beside, f"1 + {processors}")
+                for label, runs, processes in (*whole, ("  again, nothing changed", again, "1")):
                     middle = {key: median([run[key] for run in runs]) for key in runs[0]}
                     seconds, cpu = middle["seconds"], middle["cpu_seconds"]
                     rates = [f"{size / 1e6 / value:.1f}" for value in (seconds, cpu)]
                     rows.append(
-                        (label, f"{files:,}", f"{size / 1e6:.1f}", f"{middle['examples']:,.0f}", f"{seconds:.2f}",
-                         f"{cpu:.2f}", *rates, f"{middle['peak_mb']:.0f}", f"{middle['mark_kb']:.0f}")
+                        (label, f"{files:,}", f"{size / 1e6:.1f}", f"{middle['examples']:,.0f}", processes,
+                         f"{seconds:.2f}", f"{cpu:.2f}", *rates, f"{middle['peak_mb']:.0f}",
+                         f"{middle['mark_kb']:.0f}")
                     )  # fmt: skip
             seconds = median(alone)
             blank = ("",) * 2
             rows.append(
-                ("  the parser alone", f"{files:,}", f"{size / 1e6:.1f}", "", "", f"{seconds:.2f}", "",
+                ("  the parser alone", f"{files:,}", f"{size / 1e6:.1f}", "", "1", "", f"{seconds:.2f}", "",
                  f"{size / 1e6 / seconds:.1f}", *blank)
             )  # fmt: skip
             subprocess.run(["rm", "-rf", str(Path(folder, "work.git"))], check=True)
@@ -169,9 +174,9 @@ def baseline(place: Path) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def one(place: Path, state: str) -> dict[str, float]:
+def one(place: Path, state: str, workers: int) -> dict[str, float]:
     """The figures of one reading, made in a process of its own."""
-    command = [sys.executable, __file__, "--one", str(place), state]
+    command = [sys.executable, __file__, "--one", str(place), state, str(workers)]
     found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return found
 

@@ -20,7 +20,7 @@ from samloop.recipe import PRESETS, Collect, Recipe, SourceSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "recipe.md"
 
-BUILT_IN_SOURCES = ("git", "docs", "routing", "dataset", "manual", "sam-home")
+BUILT_IN_SOURCES = ("captures", "feedback", "git", "docs", "routing", "dataset", "manual", "sam-home")
 
 INTRODUCTION = """# The recipe
 
@@ -62,7 +62,10 @@ def page() -> str:
 def _sources() -> Iterator[str]:
     for name in BUILT_IN_SOURCES:
         read = plugins.load("sources", name)
-        options = [p for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        parameters = inspect.signature(read).parameters.values()
+        options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in read.given]
+        if not options:
+            continue
         meanings = _arguments(inspect.getdoc(read) or "")
         yield f"\n### Options of `{name}`\n\n| option | default | meaning |\n|---|---|---|"
         for option in options:

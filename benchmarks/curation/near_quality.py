@@ -73,7 +73,7 @@ def on_real_texts(count: int) -> list[str]:
     sets = [shingles(text) for text in texts]
     rows: list[tuple[object, ...]] = [("texts", "cut-off", "true pairs", "removed", "recall", "precision")]
     wanted = truth(sets, compare.JACCARD)
-    for above in (20, TEMPLATE_TEXTS, 80, 10**9):
+    for above in (20, 40, TEMPLATE_TEXTS, 10**9):
         best = near_duplicates(texts, template_texts=above)
         gone = np.flatnonzero(best != KEPT)
         right = sum(jaccard(sets[i], sets[best[i]]) >= compare.JACCARD for i in gone)
@@ -97,7 +97,7 @@ def on_templates() -> list[str]:
     alone = Marked(cut.marked.sets, cut.marked.marks & WHOLE)
     distinct = len(set(plain))
     rows: list[tuple[object, ...]] = [("compared by", "cut-off", "distinct", "of them removed", "share")]
-    for above in (20, TEMPLATE_TEXTS, 80, 10**9):
+    for above in (20, 40, TEMPLATE_TEXTS, 10**9):
         frequencies = Frequencies(np.zeros(slots_for(len(wholes.hashes)), np.uint8), min(above, 255))
         if above < 255:
             frequencies.add(wholes)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from samloop.example import Example
     from samloop.home import Home
+    from samloop.loop.capture import capture_correction, capture_escalation, capture_preference
     from samloop.loop.collect import collect
     from samloop.loop.context import Context, open_context
     from samloop.loop.curate import curate
@@ -65,6 +66,9 @@ __all__ = [
     "StoreError",
     "TrainingError",
     "UsageError",
+    "capture_correction",
+    "capture_escalation",
+    "capture_preference",
     "collect",
     "curate",
     "decide",
@@ -81,6 +85,9 @@ _ELSEWHERE = {
     "Home": "samloop.home",
     "Recipe": "samloop.recipe",
     "Store": "samloop.store",
+    "capture_correction": "samloop.loop.capture",
+    "capture_escalation": "samloop.loop.capture",
+    "capture_preference": "samloop.loop.capture",
     "collect": "samloop.loop.collect",
     "decide": "samloop.loop.decide",
     "open_context": "samloop.loop.context",

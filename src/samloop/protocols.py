@@ -49,7 +49,27 @@ class Mark:
     value: Mapping[str, Any]
 
 
-Record = Example | Reject | Mark
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """An answer that turned out not to be one to learn: stored examples that give it to this question are rejected.
+
+    Only what was taken in without a person's review is withdrawn, and preferences never: there it may be the worse
+    answer. It is no record of its own, so that it is not counted as read.
+
+    Attributes:
+        reason: one phrase that a person reads.
+        history: the turns before the question, where they are known.
+        group_key: of the conversation, where that is known: then the turns before need not be.
+    """
+
+    input_text: str
+    output_text: str
+    reason: str
+    history: tuple[Message, ...] = ()
+    group_key: str | None = None
+
+
+Record = Example | Reject | Mark | Withdrawal
 
 
 SHALL_LOOK: Final = "a person shall look: "
@@ -57,11 +77,22 @@ SHALL_LOOK: Final = "a person shall look: "
 it waits in review. A source sets `Example.state` to "review" and this reason; it can set nothing better."""
 
 
+class RowReader(Protocol):
+    """Reads what was captured live, for the sources that ask for ``rows``.
+
+    Rows of the table "captures" or "feedback" whose "number" lies above `after`, in the order of their numbers, each
+    a plain mapping by column; "messages" and "metadata" as plain data. All texts are redacted.
+    """
+
+    def __call__(self, table: str, after: int = 0) -> Iterator[Mapping[str, Any]]: ...
+
+
 class Source(Protocol):
     """Yields the examples found at `location` that came after `since`.
 
     A source is a generator function, marked with `source(name)`. Keyword-only parameters are its options in the
-    recipe. It holds no state: what it needs to go on, it yields as a `Mark`.
+    recipe, but for those in `given`, which the loop hands in. It holds no state: what it needs to go on, it yields as
+    a `Mark`.
 
     Raises:
         SourceError: the location cannot be read as this kind of source; nothing was yielded.
@@ -73,7 +104,12 @@ class Source(Protocol):
 
 
 def source(
-    name: str, *, needs_location: bool = False, in_parts: bool = False, yields: tuple[str, ...] = ()
+    name: str,
+    *,
+    needs_location: bool = False,
+    in_parts: bool = False,
+    yields: tuple[str, ...] = (),
+    given: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a generator function as the source called `name` (the value of `Example.source` it yields).
 
@@ -82,12 +118,14 @@ def source(
         in_parts: the report counts per file or table: what stands under ``dataset`` in the metadata of examples, and
             what follows the location in that of rejects.
         yields: other sources in whose names it speaks, because it brings their examples from elsewhere.
+        given: keyword-only parameters that the loop hands in, and that no recipe can set: "rows", a `RowReader`.
     """
 
     def mark(function: F) -> F:
         function.source_name = name  # type: ignore[attr-defined]
         function.needs_location = needs_location  # type: ignore[attr-defined]
         function.in_parts, function.yields = in_parts, yields  # type: ignore[attr-defined]
+        function.given = given  # type: ignore[attr-defined]
         return function
 
     return mark

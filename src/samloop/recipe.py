@@ -77,6 +77,7 @@ class Collect(Section):
     max_line_bytes: int = Field(64 * 2**20, ge=1024, description="longer lines of a file are turned away unread")
     workers: int = Field(2, ge=0, description="processes that judge examples of a large source; 0: none but this one")
     side_by_side: int = Field(4, ge=1, description="sources read at once, where the recipe names several")
+    live: bool = Field(True, description="whether a turn reads captures and feedback without being told to")
     licences: tuple[str, ...] = Field((), description="SPDX ids to let in; empty: all; 'unknown' stands for none")
     noncommercial: bool = Field(True, description="whether to let in what a licence forbids to use commercially")
     sources: tuple[SourceSettings, ...] = Field((), description="the origins, one table each")
@@ -95,7 +96,7 @@ class Near(Section):
     enabled: bool = Field(True, description="whether curation in bulk looks for them")
     jaccard: float = Field(0.8, ge=0.5, le=1, description="share of three-word sequences that two have in common")
     template_examples: int = Field(
-        40, ge=1, le=200, description="sequences in more examples than this are a template's, and count for nothing"
+        80, ge=1, le=200, description="sequences in more examples than this are a template's, and count for nothing"
     )
 
 
@@ -129,6 +130,11 @@ class Prepare(Section):
     test_share: float = Field(0.05, gt=0, lt=0.5, description="share of groups held out for the gate")
     token_budget: int = Field(0, ge=0, description="training tokens per dataset; 0: no bound")
     source_caps: dict[str, float] = Field(default_factory=dict, description="largest share of tokens, by source")
+    correction_weight: float = Field(3.0, gt=0, description="how much more a user's correction counts in the loss")
+    replay_share: float = Field(
+        0.05, ge=0, lt=0.9, description="share of tokens replayed against forgetting; 0: none"
+    )
+    replay_file: str = Field("", description="JSONL file of messages to replay; empty: the exchanges of the package")
     seed: int = Field(0, description="seed of the draw where a budget or a cap leaves something out")
 
 
@@ -140,7 +146,15 @@ class Train(Section):
         "auto", description="auto, torch or mlx; auto: MLX on Apple silicon"
     )
     model: str = Field("", description="folder or hub name of the base model; 'pocket': the bundled one")
-    method: Literal["auto", "sft"] = Field("auto", description="auto or sft")
+    method: Literal["auto", "sft", "dpo", "sft+dpo"] = Field(
+        "auto", description="sft, dpo, sft+dpo or auto; auto: sft+dpo where there are min_pairs, else sft"
+    )
+    min_pairs: int = Field(20, ge=1, description="preference pairs to train on that make auto take sft+dpo")
+    beta: float = Field(0.1, gt=0, description="how strongly dpo holds the model to the base; lower is looser")
+    preference_epochs: float = Field(3.0, gt=0, description="times dpo sees each pair")
+    preference_learning_rate: float = Field(1e-5, gt=0, description="peak learning rate of dpo")
+    curriculum: bool = Field(False, description="sft in phases: complexity to 3, to 6, all")
+    budget_minutes: float = Field(0.0, ge=0, description="longest that a run shall take; 0: no bound")
     rank: int = Field(8, ge=1, description="LoRA rank")
     alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="LoRA dropout")
@@ -346,6 +360,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "max_seq_tokens": 256,
         "epochs": 3.0,
         "learning_rate": 2e-3,
+        "preference_learning_rate": 5e-4,
     },
 }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from samloop.adapters.registry import Registry
@@ -13,6 +15,7 @@ from samloop.home import Home
 from samloop.loop.admission import NONCOMMERCIAL, NOT_ADMITTED, Admission
 from samloop.loop.collect import SourceReport, collect
 from samloop.loop.context import Context
+from samloop.loop.curate import curate
 from samloop.loop.prepare import prepare
 from samloop.recipe import Collect, Recipe, SourceSettings
 from samloop.store import Store
@@ -108,6 +111,60 @@ def test_the_command_names_the_licence_and_lets_it_in(tmp_path: Path, folder: Pa
     assert main([*given, "collect", "dataset", str(folder), "--allow-licence", "CC-BY-NC-4.0"]) == 0
     with Store.open(Home(tmp_path / "home")) as store:
         assert sorted(example.licence or "" for example in store.select()) == ["CC-BY-NC-4.0"] * 3 + ["MIT"] * 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "allowed"),
+    [
+        ({"noncommercial": False}, ()),
+        ({"noncommercial": False}, ("CC-BY-NC-4.0",)),
+        ({"licences": ["MIT"]}, ()),
+        ({"licences": ["MIT"]}, ("unknown",)),
+        ({"licences": ["CC-BY-NC-4.0", "unknown"]}, ()),
+    ],
+)
+def test_in_bulk_the_same_is_refused_for_the_same_reasons(
+    tmp_path: Path, folder: Path, settings: dict[str, Any], allowed: tuple[str, ...]
+) -> None:
+    mixed = [
+        {"instruction": f"What is mixed number {n}?", "output": f"It is number {n} of the mixed.", "license": licence}
+        for n, licence in enumerate(["MIT", "Apache-2.0", "CC-BY-NC-4.0", None])
+    ]
+    (folder / "mixed.jsonl").write_text("".join(json.dumps(record) + "\n" for record in mixed))
+    collected = run(tmp_path / "home", folder, settings, allow_licences=allowed)
+    recipe = Recipe.parse({"collect": settings, "curate": {"near": {"enabled": False}}})
+    data = curate(recipe, [str(folder)], tmp_path / "out", allow_licences=allowed)
+    totals, reasons = data["totals"], Counter[str]()
+    for entry in data["sources"]:
+        assert entry["read"] == entry["added"] + entry["duplicate"] + entry["rejected"] + entry["review"]
+        reasons.update(entry["reasons"])
+    assert collected.rejected > 0 or "CC-BY-NC-4.0" in allowed
+    assert (totals["read"], totals["added"], totals["rejected"]) == (10, collected.added, collected.rejected)
+    assert reasons == collected.reasons
+    kept = pq.read_table(tmp_path / "out" / "accepted")["licence"].to_pylist()
+    with Store.open(Home(tmp_path / "home")) as store:
+        assert sorted(map(str, kept)) == sorted(str(example.licence) for example in store.select())
+    listed = [json.loads(line) for line in (tmp_path / "out" / "rejects.jsonl").read_text().splitlines()]
+    assert len(listed) == collected.rejected
+    assert all("let it in with --allow-licence" in entry["detail"] for entry in listed)
+
+
+def test_the_command_in_bulk_lets_a_licence_in_and_takes_no_other_run_for_its_own(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from samloop.cli.main import main
+
+    config, out = tmp_path / "samloop.toml", tmp_path / "out"
+    config.write_text("[collect]\nnoncommercial = false\n")
+    given = ["--home", str(tmp_path / "home"), "--config", str(config), "curate", str(folder), "--out"]
+    assert main([*given, str(out)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert (report["totals"]["added"], report["totals"]["rejected"]) == (3, 3)
+    assert report["settings"]["licences"]["noncommercial"] is False
+    assert main([*given, str(out), "--allow-licence", "CC-BY-NC-4.0"]) == 2
+    assert "holds the output of other input or settings" in capsys.readouterr().err
+    assert main([*given, str(tmp_path / "more"), "--allow-licence", "CC-BY-NC-4.0"]) == 0
+    assert json.loads((tmp_path / "more" / "report.json").read_text())["totals"]["added"] == 6
 
 
 def test_licences_go_with_the_data_to_the_manifest_and_the_adapter(tmp_path: Path, folder: Path) -> None:

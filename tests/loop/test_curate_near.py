@@ -86,10 +86,16 @@ def test_it_can_be_switched_off_and_tuned(tmp_path: Path) -> None:
 
 
 def test_fillings_of_a_template_stay(tmp_path: Path) -> None:
-    template = story(0)["output"]
-    records = [{**story(n), "output": f"{template} {story(n)['output'][:90]}."} for n in range(1, 60)]
-    few = write_lines(tmp_path / "few.jsonl", records)
-    assert curate(RECIPE, [str(few)], tmp_path / "out")["near_duplicates"]["removed"] == 0
+    asked, told = (" ".join(story(n)["output"] for n in some) for some in (range(3), range(3, 6)))
+    records = [
+        {**story(n), "instruction": f"{asked} {story(n)['output'][18:50]}?", "output": f"{told} {n}."}
+        for n in range(101, 221)
+    ]
+    source = [str(write_lines(tmp_path / "in.jsonl", records))]
+    assert curate(RECIPE, source, tmp_path / "out")["near_duplicates"]["removed"] == 0
+    # Where a hundred and twenty examples are no template yet: the reason why there is a bound.
+    many = RECIPE.changed(curate={"near": {"template_examples": 200}})
+    assert curate(many, source, tmp_path / "many")["near_duplicates"]["removed"] > 100
 
 
 @pytest.mark.parametrize("held", ["units", "pieces", "shingles", "counts"])

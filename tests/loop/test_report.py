@@ -53,7 +53,11 @@ def test_the_text_names_counts_figures_and_decision(finished: Finished) -> None:
 def test_the_document_is_what_the_stages_left(finished: Finished) -> None:
     report = finished.report
     manifest = finished.read(f"datasets/{report['dataset']['digest'][:16]}/manifest.json")
-    assert report["dataset"]["examples"] == {split: len(ids) for split, ids in manifest.pop("ids").items()}
+    ids, replayed = manifest.pop("ids"), manifest["replay"]["examples"]
+    assert replayed > 0
+    assert report["dataset"]["examples"] == {
+        split: len(ids[split]) + (replayed if split == "train" else 0) for split in ids
+    }
     assert {name: report["dataset"][name] for name in manifest} == manifest
     kept = finished.read(f"runs/{finished.run_id}/result.json")
     assert {name: report["run"][name] for name in kept} == kept

@@ -1,5 +1,7 @@
 """Reads one source at two locations, one after the other, and prints the peak of memory after each, in bytes.
 
+Of a source that reads live rows, a location is a home.
+
 python memory_child.py KIND OPTIONS SMALL LARGE
 """
 
@@ -8,9 +10,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from samloop import plugins
+from samloop.home import Home
+from samloop.store import Store
 
 
 def peak_bytes() -> int:
@@ -29,8 +34,13 @@ def main(kind: str, options: str, *locations: str) -> None:
     read = plugins.load("sources", kind)
     for location in locations:
         records = 0
-        for _ in read(location, None, **json.loads(options)):
-            records += 1
+        given = json.loads(options)
+        with ExitStack() as stack:
+            if "rows" in read.given and Path(location, "samloop.db").exists():
+                given["rows"] = stack.enter_context(Store.open(Home(Path(location)))).rows_of
+                location = ""
+            for _ in read(location, None, **given):
+                records += 1
         print(records, peak_bytes())
 
 

@@ -13,7 +13,7 @@ from chat_records import SHARED, Found, texts
 from samloop.errors import SourceError
 from samloop.sources.chats import CORRECTED
 from samloop.sources.claude_code import read
-from samloop.sources.exchanges import is_correction
+from samloop.text.corrections import is_correction
 
 ASK, ANSWER, OTHER = "How do I prime the pump?", "Fill its housing with water.", "One primes it."
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from samloop.errors import SourceError
 from samloop.example import Example
-from samloop.protocols import Mark, Reject
+from samloop.protocols import Mark, Reject, Withdrawal
 from samloop.sources.routing import LABELS, UNSEEN_FILLING, UNSEEN_WORDING, held_out, question, read
 from samloop.sources.routing_templates import fillings, slots, wordings
 
@@ -234,3 +234,88 @@ def test_labels_of_ones_own_take_decisions_and_no_templates(tmp_path):
     found = examples_of(str(path), None, labels=("left", "right"))
     assert [(e.input_text, e.output_text) for e in found] == [("Route this task to left or right: go left", "left")]
     assert held_out(("left", "right")) == []
+
+
+# --- live decisions ----------------------------------------------------------------------------------------------
+
+ROW = {"kind": "escalation", "trigger": "asked", "teacher": "gpt-9", "metadata": {}, "created_at": 1.7e9}
+
+
+def escalated(number: int, task: str | list[str], **changes: object) -> dict[str, object]:
+    said = [task] if isinstance(task, str) else task
+    messages = [{"role": "assistant" if at % 2 else "user", "content": text} for at, text in enumerate(said)]
+    return ROW | {"number": number, "capture_id": f"escalation-{number}", "messages": messages} | changes
+
+
+def corrected_route(number: int, task: str, route: str, wrong: str | None = None) -> dict[str, object]:
+    row = {"number": number, "feedback_id": f"routing-{number}", "kind": "routing", "created_at": 1.7e9}
+    return row | {"input_text": task, "better_text": route, "output_text": wrong}
+
+
+def reader(captures=(), feedback=()):
+    tables = {"captures": captures, "feedback": feedback}
+    return lambda table, after=0: iter([row for row in tables[table] if row["number"] > after])
+
+
+def routes(records) -> list[tuple[str, str]]:
+    return [(r.metadata["task"], r.output_text) for r in records if isinstance(r, Example)]
+
+
+def reasons(records) -> list[str]:
+    return [record.reason for record in records if isinstance(record, Reject)]
+
+
+def test_what_people_corrected_comes_first_then_what_went_to_a_teacher_then_templates():
+    rows = reader(
+        [escalated(1, "Write a poem on the weir"), escalated(2, "Wake me at six")],
+        [corrected_route(1, "Wake me at six!", "local", "chatgpt")],
+    )
+    records = list(read("", None, rows=rows, examples=8))
+    assert routes(records)[:2] == [("Wake me at six!", "local"), ("Write a poem on the weir", "chatgpt")]
+    assert reasons(records) == ["route was corrected"]
+    assert Counter(route for _, route in routes(records)) == dict.fromkeys(LABELS, 2)
+    (gone,) = [record for record in records if isinstance(record, Withdrawal)]
+    assert (gone.input_text, gone.output_text) == (question("Wake me at six!"), "chatgpt")
+    assert [r.metadata["origin"] for r in records if isinstance(r, Example)][:2] == ["correction", "escalation"]
+
+
+def test_rows_are_read_once_and_count_for_the_balance_after_a_kill():
+    rows = reader([escalated(n, f"Explain part {n} of the pump") for n in range(1, 7)])
+    records = list(read("", None, rows=rows, examples=16))
+    assert list(read("", last_mark(records), rows=rows, examples=16)) == []
+    whole = Counter(route for _, route in routes(records))
+    assert whole["chatgpt"] == 6  # never cut
+    (third,) = [at for at, r in enumerate(records) if isinstance(r, Mark) and r.value["live"]["captures"]["row"] == 3]
+    rest = list(read("", dict(records[third].value), rows=rows, examples=16))
+    assert routes(records[:third]) + routes(rest) == routes(records)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (escalated(1, "Explain the pump", trigger="error"), "the local model failed"),
+        (escalated(1, ["My pump is loud", "Is it old?", "Yes"]), "task hangs on earlier turns"),
+        (escalated(1, "pump " * 300), "task is too long to be routed"),
+        (escalated(1, "Explain the pump", teacher="somebody"), "teacher stands for no route"),
+        (escalated(1, held_out()[0]["task"].upper()), "held out for evaluation"),
+    ],
+)
+def test_what_is_no_decision_is_turned_away(row, reason):
+    records = list(read("", None, rows=reader([row]), examples=0))
+    assert reasons(records) == [reason]
+    assert routes(records) == []
+
+
+def test_a_teacher_stands_for_the_route_that_the_recipe_says():
+    rows = reader(
+        [
+            escalated(1, "Rename the class Pump", teacher="somebody-large"),
+            escalated(2, "Translate this", teacher="Ollama/small"),
+            escalated(3, "Summarise this", teacher="x", metadata={"route": "ollama"}),
+            ROW | {"number": 4, "kind": "exchange", "messages": [{"role": "user", "content": "Hello"}]},
+        ]
+    )
+    found = list(read("", None, rows=rows, examples=0, teachers={"somebody": "claude-code"}))
+    assert [route for _, route in routes(found)] == ["claude-code", "ollama", "ollama"]
+    assert reasons(found) == []
+    assert reasons(list(read("", None, rows=reader((), [corrected_route(1, "Do it", "moon")]), examples=0)))

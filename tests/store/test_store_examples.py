@@ -101,6 +101,23 @@ def test_filters_choose(store, varied, filters, chosen):
     assert store.count(filters) == len(wanted)
 
 
+def test_a_choice_by_licence_understands_expressions(store, make) -> None:
+    licences = ["MIT", "MIT OR GPL-3.0-only", "MIT AND GPL-3.0-only", "GPL-3.0-only", None]
+    store.add_examples([make(n, licence=licence) for n, licence in enumerate(licences)])
+
+    def chosen(*admitted: str) -> set[str | None]:
+        filters = Filters(licences=admitted)
+        found = {example.licence for example in store.select(filters)}
+        assert store.count(filters) == len(found)
+        return found
+
+    assert chosen("MIT") == {"MIT", "MIT OR GPL-3.0-only"}
+    assert chosen("MIT", "GPL-3.0-only") == set(licences) - {None}
+    assert chosen("unknown", "MIT") == {None, "MIT", "MIT OR GPL-3.0-only"}
+    assert chosen("unknown") == {None}
+    assert chosen("ISC") == set()
+
+
 def test_orders_are_total_and_limits_hold(store, varied):
     assert ids(store.select()) == ids(varied)
     assert ids(store.select(order="id")) == sorted(ids(varied))

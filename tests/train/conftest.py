@@ -91,6 +91,19 @@ def line(question: str, answer: str, weight: float = 1.0) -> dict[str, Any]:
     return {"messages": messages, "metadata": {"weight": weight}}
 
 
+def pair(question: str, chosen: str, rejected: str, weight: float = 1.0) -> dict[str, Any]:
+    return {**line(question, chosen, weight), "rejected": rejected}
+
+
+def made_up_pairs(count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Questions whose last word is the right answer; the wrong one is the first, and says more."""
+    lines = []
+    for i in range(start, start + count):
+        words = [WORDS[(i * 5 + k * 4) % len(WORDS)] for k in range(2 + i % 7)]
+        lines.append(pair("say last of " + " ".join(words), words[-1], f"{words[0]} under"))
+    return lines
+
+
 def made_up(count: int, start: int = 0) -> list[dict[str, Any]]:
     """Questions of varied length with an answer that follows from them."""
     lines = []

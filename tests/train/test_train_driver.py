@@ -22,11 +22,13 @@ from samloop.train.adapter import Adapter
 from samloop.train.base import Base
 from samloop.train.driver import run
 from samloop.train.job import TrainJob
+from samloop.train.objectives import FIGURES
 
 MakeJob = Callable[..., TrainJob]
 FIELDS = {
     *("step", "steps", "epoch", "loss", "validation_loss", "tokens_per_second", "learning_rate", "grad_norm"),
-    *("memory_bytes", "eta_seconds", "trained_tokens"),
+    *("memory_bytes", "eta_seconds", "trained_tokens", "phase"),
+    *FIGURES,
 }
 
 
@@ -55,6 +57,8 @@ def test_a_run_learns_and_reports(make_job: MakeJob, backend: str, tmp_path: Pat
     assert result["state"] == "completed"
     assert result["steps"] == lines[-1]["step"] == lines[-1]["steps"] == 12
     assert all(set(metric) == FIELDS for metric in lines)
+    assert {metric["phase"] for metric in lines} == {"sft"}
+    assert all(metric[name] is None for metric in lines for name in FIGURES)
     assert [m["step"] for m in lines if m["validation_loss"] is not None] == [0, 4, 8, 12]
     assert result["validation_loss"] < lines[0]["validation_loss"] - 0.5
     assert result["epochs"] == 3.0
@@ -335,7 +339,7 @@ def test_a_dataset_that_cannot_train_is_refused(make_job: MakeJob, tmp_path: Pat
         ({"targets": ()}, "train.targets is empty"),
         ({"layers": 3}, "asks for the last 3 layers, the base model has 2"),
         ({"rank": 500}, "train.rank is 500"),
-        ({"method": "dpo"}, "expected the method sft, got 'dpo'"),
+        ({"method": "ppo"}, r"expected the method auto, sft, dpo or sft\+dpo, got 'ppo'"),
     ],
 )
 def test_settings_that_do_not_fit_the_base_are_refused(

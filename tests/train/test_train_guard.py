@@ -261,15 +261,15 @@ def test_a_run_killed_in_a_validation_ends_with_the_same_bytes(
 
     job, folder = make_job(backend=backend, dropout=0.2), tmp_path / "run"
     whole = run(job, tmp_path / "whole", lambda _: None, lambda: False)
-    real, calls = driver._Run._mean_loss, []
+    real, calls = driver._Run._validate, []
 
-    def mean_loss(self: Any, examples: Any) -> float:
+    def validate(self: Any, *, candidate: bool) -> bool:
         calls.append(self.progress.step)
         if calls == [0, 4, 8]:
             raise Killed
-        return real(self, examples)
+        return real(self, candidate=candidate)
 
-    monkeypatch.setattr(driver._Run, "_mean_loss", mean_loss)
+    monkeypatch.setattr(driver._Run, "_validate", validate)
     with pytest.raises(Killed):
         run(job, folder, lambda _: None, lambda: False)
     result = run(job, folder, lambda _: None, lambda: False)

@@ -29,7 +29,7 @@ def test_a_job_is_made_of_the_recipe_and_survives_json() -> None:
     recipe = Recipe.parse({"train": {"preset": "pocket", "backend": "mlx", "seed": 7}})
     job = TrainJob.of(recipe.train, run_id="r", dataset=Path("d"), base=Path("b"), base_name="pocket", max_steps=10)
     assert (job.rank, job.alpha, job.learning_rate, job.seed) == (16, 32.0, 2e-3, 7)
-    assert (job.method, job.backend, job.max_steps) == ("sft", "mlx", 10)
+    assert (job.method, job.backend, job.max_steps) == ("auto", "mlx", 10)
     assert TrainJob.from_dict(json.loads(json.dumps(job.to_dict()))) == job
     auto = TrainJob.of(Recipe.parse({}).train, run_id="r", dataset=Path(), base=Path(), base_name="")
     assert auto.backend in ("torch", "mlx")

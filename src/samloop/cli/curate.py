@@ -33,6 +33,12 @@ def curate(
     licence: Annotated[
         str | None, typer.Option(metavar="ID", help="SPDX id of all files; else what lies beside them tells.")
     ] = None,
+    allow_licence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-licence", metavar="ID", help="Let this licence in, whatever the recipe says; repeatable."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, metavar="N", help="Processes; 0: one per core.")] = 0,
 ) -> None:
     """Curate data files in bulk: files in, files out.
@@ -53,6 +59,7 @@ def curate(
             format=format,
             workers=workers,
             licence=licence,
+            allow_licences=tuple(allow_licence or ()),
             rejects=absolute(rejects) if rejects else None,
             on_progress=lambda news: tell("curate", news),
         )

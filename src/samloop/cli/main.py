@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "evaluate": Command("The loop", "evaluate:evaluate", "Grade one target, or two on the same held-out items."),
     "chat": Command("The loop", "chat:chat", "Talk to the champion, or to any adapter."),
     "examples": Command("What there is", "examples:app", "List, show, add, edit and export examples."),
+    "feedback": Command("What there is", "feedback:app", "Say what was wrong with an answer, or that it was good."),
     "datasets": Command("What there is", "prepare:datasets", "List datasets and show what is in one."),
     "runs": Command("What there is", "runs:app", "List, show, follow, plot, pause, resume and stop training runs."),
     "adapters": Command("What there is", "adapters:app", "List, show, promote, roll back and trace adapters."),

@@ -114,12 +114,32 @@ def show(out: Output, data: Mapping[str, Any]) -> None:
         [[split, f"{data['examples'][split]:,}", f"{data['tokens'][split]:,}"] for split in SPLITS],
     )
     out.line()
+    out.pairs(_more(data))
     facts = [(f"by {name.replace('quality_', '')}", counts) for name, counts in data["counts"].items()]
     facts += [(f"left out, {reason}", counts) for reason, counts in data["left_out"].items()]
     facts += [("cut to fit", data["fitted"])]
     out.pairs(
         [(name, ", ".join(f"{key} {number:,}" for key, number in counts.items())) for name, counts in facts if counts]
     )
+
+
+def _more(data: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a dataset holds besides plain answers: pairs, corrections, what is replayed; and what bounds it."""
+    pairs, own = data.get("pairs") or {}, data.get("corrections") or {}
+    again, budget = data.get("replay") or {}, data.get("budget") or {}
+    speed = budget.get("tokens_per_second")
+    known = "measured" if budget.get("measured_runs") else "assumed, until a run is measured"
+    weight = (
+        f"{own.get('examples', 0):,}, {own.get('share', 0):.1%} of what is learnt (weight {own.get('weight', 1):g})"
+    )
+    window = f"{budget.get('minutes', 0):g} minutes at {speed or 0:,.0f} tokens/s ({known}) are"
+    return {
+        "pairs": ", ".join(f"{split} {n:,}" for split, n in pairs.items()) if any(pairs.values()) else None,
+        "corrections": weight if own.get("examples") else None,
+        "replayed": f"{again['examples']:,} general exchanges" if again.get("examples") else None,
+        "wrong turns not learnt": f"{data['masked_turns']:,}" if data.get("masked_turns") else None,
+        "budget": f"{window} {budget['tokens']:,} tokens" if budget.get("tokens") else None,
+    }
 
 
 def when(seconds: float | None) -> str:

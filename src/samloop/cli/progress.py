@@ -73,13 +73,19 @@ def position(news: Mapping[str, Any]) -> tuple[float, float | None]:
     return 0.0, None
 
 
+def _kind(news: Mapping[str, Any]) -> str:
+    return "dpo " if news.get("preference_loss") is not None else ""
+
+
 def summary(news: Mapping[str, Any]) -> str:
     """One short line of what a stage says: its figures with their units, whatever else it carries."""
     parts = []
     if "read" in news:
         parts.append(f"{news['read']:,} read, {news['added']:,} added")
+    if news.get("event") == "reference":
+        parts.append("asking the base about pairs")
     if news.get("loss") is not None:
-        parts.append(f"loss {figure(news['loss'], 3)}")
+        parts.append(f"{_kind(news)}loss {figure(news['loss'], 3)}")
     if news.get("validation_loss") is not None:
         parts.append(f"valid. {figure(news['validation_loss'], 3)}")
     if news.get("eta_seconds"):

@@ -157,7 +157,20 @@ def _steer(session: Session, run: str, verb: str, answer: str) -> None:
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
     """A run in the shape of `train`: {run_id, state, steps, loss, …}, and what the store knows besides."""
     result = record.get("result") or {}
-    names = ("steps", "loss", "validation_loss", "tokens_per_second", "peak_memory_bytes", "adapter", "curve")
+    names = (
+        "steps",
+        "loss",
+        "validation_loss",
+        "tokens_per_second",
+        "peak_memory_bytes",
+        "adapter",
+        "curve",
+        "method",
+        "phases",
+        "examples",
+        "pairs",
+        "chosen",
+    )
     kept = {name: value for name, value in record.items() if name not in ("recipe", "result", "metrics")}
     return {**kept, **{name: result.get(name) for name in names}}
 

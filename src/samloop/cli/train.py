@@ -12,11 +12,12 @@ from samloop.cli.output import Output, figure
 from samloop.cli.progress import spinner, stages
 from samloop.cli.session import Session
 from samloop.errors import UsageError
+from samloop.train import told
 
 
 def train(
     ctx: typer.Context,
-    method: Annotated[str | None, typer.Option(metavar="NAME", help="auto or sft.")] = None,
+    method: Annotated[str | None, typer.Option(metavar="NAME", help="sft, dpo, sft+dpo or auto.")] = None,
     backend: Annotated[str | None, typer.Option(metavar="NAME", help="auto, torch or mlx.")] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Base model: a folder, a hub name, 'pocket'.")
@@ -85,8 +86,9 @@ def show(out: Output, result: Mapping[str, Any]) -> None:
         {
             "run": result["run_id"],
             "state": result["state"],
+            **told.facts(result),
             "steps": result.get("steps"),
-            "loss": _nats(result.get("loss")),
+            "loss": told.loss(result),
             "validation loss": _nats(result.get("validation_loss")),
             "speed": f"{speed:,.0f} tokens/s" if speed else None,
             "peak memory": f"{memory / 2**20:,.0f} MiB" if memory else None,

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from samloop.curate.batch import FEW, Columns
 from samloop.example import to_json
+from samloop.text.captured import redact_plain
 from samloop.text.identifiers import PERSONAL, identifier_digest
 from samloop.text.patterns import SECRET_FIELD, Placeholders, Redactor
 
@@ -110,7 +111,7 @@ def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: R
         if name in fields:
             getattr(columns, name)[i] = redactor.redact(getattr(columns, name)[i], placeholders, fields[name])
     if "metadata" in fields:
-        columns.metadata[i] = _redacted(metadata, "", redactor, placeholders)
+        columns.metadata[i] = redact_plain(metadata, redactor, placeholders)
         columns.metadata_json[i] = to_json(columns.metadata[i])
     found = placeholders.values
     # A key that groups examples must come out the same for each of them, whatever else they hold: numbered alone.
@@ -123,16 +124,3 @@ def _redact_row(columns: Columns, i: int, fields: Mapping[str, int], redactor: R
     for kind, count in placeholders.counts.items():
         columns.redacted[kind] = columns.redacted.get(kind, 0) + count
     return found
-
-
-def _redacted(value: Any, key: str, redactor: Redactor, placeholders: Placeholders) -> Any:
-    if isinstance(value, str):
-        if not SECRET_FIELD.search(key):
-            return redactor.redact(value, placeholders)
-        done = redactor.redact(f"{key}='{value}'", placeholders)
-        return done[len(key) + 2 : -1] if done.startswith(f"{key}='") else redactor.redact(value, placeholders)
-    if isinstance(value, dict):
-        return {k: _redacted(v, str(k), redactor, placeholders) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_redacted(v, key, redactor, placeholders) for v in value]
-    return value

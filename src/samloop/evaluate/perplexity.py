@@ -57,4 +57,5 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
 
 
 def _answer_bytes(item: Mapping[str, Any]) -> int:
-    return sum(len(turn["content"].encode()) for turn in item["messages"] if turn["role"] == "assistant")
+    learnt = [turn for turn in item["messages"] if turn["role"] == "assistant" and turn.get("train", True)]
+    return sum(len(turn["content"].encode()) for turn in learnt)

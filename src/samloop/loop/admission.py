@@ -1,14 +1,14 @@
-"""Which licences come into the store: what [collect] says, and what one source may bring all the same."""
+"""Which licences are let in: what [collect] says, and what one source or one run may bring all the same."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
-from samloop.example import to_json
+from samloop.example import Example, to_json
+from samloop.protocols import Reject
 from samloop.recipe import Collect
-from samloop.store.filters import UNKNOWN
-from samloop.store.licences import admits, commercial
+from samloop.text.licences import UNKNOWN, admits, commercial
 
 NOT_ADMITTED: Final = "licence not admitted"
 NONCOMMERCIAL: Final = "licence forbids commercial use"
@@ -27,7 +27,15 @@ class Admission:
     @property
     def key(self) -> str:
         """The settings as text, to tell whether they changed."""
-        return to_json([sorted(self.settings.licences), self.settings.noncommercial, sorted(self.allowed)])
+        return to_json([*self.document().values()])
+
+    def document(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        return {
+            "licences": sorted(self.settings.licences),
+            "noncommercial": self.settings.noncommercial,
+            "allow_licences": sorted(self.allowed),
+        }
 
     def refusal(self, licence: str | None) -> str | None:
         """Why examples under `licence` are turned away; None where they come in."""
@@ -46,3 +54,14 @@ class Admission:
         if not self.settings.noncommercial and not commercial(licence):
             return NONCOMMERCIAL
         return None
+
+
+def refused(example: Example, refusal: str, location: str) -> Reject:
+    """What is listed of an example that is turned away for its licence.
+
+    Args:
+        refusal: why, as `Admission.refusal` says.
+        location: where it was read.
+    """
+    name = example.licence or UNKNOWN
+    return Reject(location, refusal, f"{name}; let it in with --allow-licence '{name}'", id=example.source_id)

@@ -24,17 +24,18 @@ from samloop.curate.engine import Curated
 from samloop.errors import SamloopError
 from samloop.example import Example
 from samloop.files import absolute, readable, storing
-from samloop.loop.admission import REFUSED_UNDER, Admission
+from samloop.loop import live
+from samloop.loop.admission import REFUSED_UNDER, Admission, refused
 from samloop.loop.context import Context
 from samloop.loop.contradictions import settle
 from samloop.loop.counts import COUNTS, SourceReport
 from samloop.loop.identifiers import identifier_key
 from samloop.loop.items import evaluation_items
-from samloop.loop.reading import known_options, reading, source_of
-from samloop.protocols import Mark, Reject, Source
+from samloop.loop.reading import given_to, known_options, reading, source_of
+from samloop.loop.withdraw import withdraw
+from samloop.protocols import Mark, Reject, Source, Withdrawal
 from samloop.recipe import Recipe, SourceSettings
 from samloop.rows import Rows
-from samloop.store.filters import UNKNOWN
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -81,7 +82,7 @@ def collect(
 
     Args:
         context: home, recipe and store.
-        sources: which to read; all that the recipe enables, if None.
+        sources: which to read; if None, all that the recipe enables, after what was captured live.
         on_progress: called after each batch with the source's counts so far, and `ended` with the last; never twice
             at once, though from several threads.
         rejects: a file that receives each record turned away, as JSONL {location, line, id, reason, detail}.
@@ -93,7 +94,7 @@ def collect(
         SamloopError: the only source asked for cannot be read, or the store cannot be written.
     """
     started = time.monotonic()
-    chosen = [s for s in context.recipe.collect.sources if s.enabled] if sources is None else list(sources)
+    chosen = _all(context) if sources is None else list(sources)
     readers = [reading(source_of(settings), settings.kind, _location(context, settings)) for settings in chosen]
     reports = [
         SourceReport(read.source_name, readable(_location(context, settings)))
@@ -121,6 +122,11 @@ def collect(
         else:
             _side_by_side(intakes, shared)
     return CollectReport(reports, time.monotonic() - started)
+
+
+def _all(context: Context) -> list[SourceSettings]:
+    """The live sources, then those of the recipe: what people said comes first where two bring the same."""
+    return [*live.unnamed(context), *(s for s in context.recipe.collect.sources if s.enabled)]
 
 
 @dataclass(slots=True)
@@ -208,6 +214,14 @@ def _below(location: str, place: str) -> str:
 
 
 @dataclass(slots=True)
+class _End:
+    """What a batch ends with: the last mark among its examples, and the answers not to be learnt any more."""
+
+    mark: Mark | None = None
+    withdrawals: list[Withdrawal] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Intake:
     """One source on its way into the store."""
 
@@ -231,14 +245,14 @@ class _Intake:
         started, judges = time.monotonic(), self.shared.judges
         # Two batches per worker keep them busy; sources that share them have their share of that, and one at least.
         under_way = max(1, 2 * judges.count // self.shared.readers)
-        conveyor = Conveyor[Mark | None](judges, review=self.settings.review, under_way=under_way)
+        conveyor = Conveyor[_End](judges, review=self.settings.review, under_way=under_way)
         try:
-            for examples, mark in self._batches(self._since()):
-                for curated, its_mark in conveyor.put(examples, mark):
-                    self._store(curated, its_mark)
+            for examples, end in self._batches(self._since()):
+                for curated, its_end in conveyor.put(examples, end):
+                    self._store(curated, its_end)
                 self.report.seconds = time.monotonic() - started
-            for curated, its_mark in conveyor.rest():
-                self._store(curated, its_mark)
+            for curated, its_end in conveyor.rest():
+                self._store(curated, its_end)
             if self.read.source_name == MOVED_IN:
                 self._move_in_adapters()
         finally:
@@ -258,15 +272,16 @@ class _Intake:
         self.refused_any = under is not None and under == self.admission.key
         return since if under is None or self.refused_any else None
 
-    def _batches(self, since: Mapping[str, Any] | None) -> Iterator[tuple[list[Example], Mark | None]]:
-        """What the source yields, in batches; each with the last mark among its examples.
+    def _batches(self, since: Mapping[str, Any] | None) -> Iterator[tuple[list[Example], _End]]:
+        """What the source yields, in batches; each with the last mark among its examples and what is withdrawn.
 
         Examples after that mark are in its batch too: they are read again if we die before the next one.
         """
         recipe = self.context.recipe
         most, options = recipe.collect.batch_examples, _options(recipe, self.settings, self.read)
+        options |= live.handed(self.context, self.read)
         examples: list[Example] = []
-        mark, characters, begun = None, 0, time.monotonic()
+        end, characters, begun = _End(), 0, time.monotonic()
         for record in self.read(self.report.location, since, **options):
             if self.shared.stop.is_set():
                 raise SamloopError(STOPPED)
@@ -278,22 +293,21 @@ class _Intake:
                 characters += _characters(record)
             elif isinstance(record, Reject):
                 self._turn_away(record)
+            elif isinstance(record, Withdrawal):
+                end.withdrawals.append(record)
             else:
-                mark = record
+                end.mark = record
             full = len(examples) >= most or characters >= BATCH_CHARACTERS
             if full or (examples and time.monotonic() - begun >= BATCH_SECONDS):
-                yield examples, mark
-                examples, mark, characters, begun = [], None, 0, time.monotonic()
-        if examples or mark is not None:
-            yield examples, mark
+                yield examples, end
+                examples, end, characters, begun = [], _End(), 0, time.monotonic()
+        if examples or end.mark is not None:
+            yield examples, end
 
     def _refuse(self, example: Example, refusal: str) -> None:
         self.refused_any = True
-        name = example.licence or UNKNOWN
         place = f"{self.report.location}/{part}" if (part := _part(example.metadata)) else self.report.location
-        self._turn_away(
-            Reject(place, refusal, f"{name}; let it in with --allow-licence '{name}'", id=example.source_id)
-        )
+        self._turn_away(refused(example, refusal, place))
 
     def _turn_away(self, reject: Reject) -> None:
         self.report.read += 1
@@ -314,15 +328,16 @@ class _Intake:
         self._wait()
         self.report.adapters = move_in_adapters(self.context, _location(self.context, self.settings))
 
-    def _store(self, curated: Curated, mark: Mark | None) -> None:
+    def _store(self, curated: Curated, end: _End) -> None:
         self._wait()
-        log = settle(self.context.store, curated.rows, curated.log)
-        added = self.context.store.add_batch(
-            curated.rows,
-            log=log,
-            identifiers=curated.identifiers,
-            mark=(self.settings.kind, self.report.location, self._marked(mark)) if mark else None,
-        )
+        store, columns, identifiers = self.context.store, curated.rows.columns, curated.identifiers
+        log = settle(store, curated.rows, curated.log)
+        log, withdrawn = withdraw(store, end.withdrawals, curated.rows, log)
+        self.report.withdrawn += withdrawn
+        if "rows" in given_to(self.read) and columns:
+            identifiers = [*identifiers, *live.carried(self.context, columns["source_id"], columns["id"])]
+        mark = (self.settings.kind, self.report.location, self._marked(end.mark)) if end.mark else None
+        added = store.add_batch(curated.rows, log=log, identifiers=identifiers, mark=mark)
         self._count(curated.rows, added.inserted)
         self.report.redacted.update(curated.redacted)
         self.tell()

@@ -26,9 +26,11 @@ class SourceReport:
     error: str | None = None
     parts: dict[str, Counter[str]] = field(default_factory=dict)
     adapters: list[dict[str, Any]] = field(default_factory=list)
+    withdrawn: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; `error`, `parts` (counts per file or table) and `adapters` where there are any."""
+        """Plain JSON-ready data; `error`, `parts` (counts per file or table), `adapters`, and `withdrawn` (examples
+        taken in earlier that are rejected now), where there are any."""
         plain: dict[str, Any] = {"source": self.source, "location": self.location}
         plain |= {name: getattr(self, name) for name in COUNTS}
         plain |= {"redacted": dict(self.redacted), "seconds": round(self.seconds, 3)}
@@ -37,4 +39,5 @@ class SourceReport:
             parts = sorted(self.parts.items())
             plain["parts"] = {part: {name: counts[name] for name in COUNTS} for part, counts in parts}
         plain |= {"adapters": self.adapters} if self.adapters else {}
+        plain |= {"withdrawn": self.withdrawn} if self.withdrawn else {}
         return plain | ({"error": self.error} if self.error else {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from samloop.errors import SamloopError, UsageError
 from samloop.example import STATES
 from samloop.files import private_folder, readable, storing, sweep, write_atomic, write_json
+from samloop.loop.admission import Admission
 from samloop.loop.bulk import duplicates, engines, report
 from samloop.loop.bulk.near import Nearby, near_duplicates
 from samloop.loop.bulk.plan import Plan, plan
@@ -52,6 +53,7 @@ def curate(
     format: Format = "parquet",
     workers: int = 0,
     licence: str | None = None,
+    allow_licences: Collection[str] = (),
     rejects: Path | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -65,6 +67,7 @@ def curate(
         format: ``parquet`` (one column per field) or ``jsonl`` (one line per example, in its own format).
         workers: processes; 0: one per core.
         licence: SPDX id of all files; without it, what lies beside each file tells.
+        allow_licences: SPDX ids to let in although ``collect`` refuses them; "unknown" stands for none.
         rejects: a file that receives each record turned away or sent to review, as JSONL.
         on_progress: called after each unit with ``done`` and ``total`` (bytes of input).
 
@@ -80,7 +83,7 @@ def curate(
     engines.check(engine)
     planned = plan(locations, out / WORK / "inputs")
     with _owned(out) as work:
-        settings = _settings(recipe, format)
+        settings = _settings(recipe, format, allow_licences)
         run = _Run(out, work, settings, planned, licence, on_progress)
         data = run.finished() if (out / REPORT).exists() else None
         if data is None:
@@ -93,7 +96,7 @@ def curate(
     return data
 
 
-def _settings(recipe: Recipe, format: Format) -> Settings:
+def _settings(recipe: Recipe, format: Format, allow_licences: Collection[str]) -> Settings:
     base = recipe.train.model or POCKET
     try:
         folder = resolve_base(base)
@@ -101,7 +104,16 @@ def _settings(recipe: Recipe, format: Format) -> Settings:
         base, folder = POCKET, resolve_base(POCKET)
     variables = {"name": recipe.sam.name}
     items = items_named(recipe.curate.decontaminate)
-    return Settings(recipe.curate, format, recipe.collect.max_line_bytes, variables, items, str(folder), base)
+    return Settings(
+        curate=recipe.curate,
+        format=format,
+        max_line_bytes=recipe.collect.max_line_bytes,
+        variables=variables,
+        admission=Admission(recipe.collect, allow_licences),
+        items=items,
+        base=str(folder),
+        base_name=base,
+    )
 
 
 @contextmanager
@@ -249,7 +261,11 @@ class _Run:
             "near_duplicates": near.document() if near else None,
             "histograms": histograms,
             "shards": sorted(shards, key=lambda shard: str(shard["name"])),
-            "settings": {"format": self.settings.format, "curate": self.settings.curate.model_dump(mode="json")},
+            "settings": {
+                "format": self.settings.format,
+                "curate": self.settings.curate.model_dump(mode="json"),
+                "licences": self.settings.admission.document(),
+            },
             "digest": self._digest(units),
         }
         with storing("the report", self.out):

@@ -6,9 +6,12 @@ import shutil
 from pathlib import Path
 
 from samloop.errors import NotFoundError
-from samloop.files import storing
+from samloop.files import absolute, storing
+from samloop.loop.budget import bounds_of
 from samloop.loop.context import Context
 from samloop.loop.near import follow
+from samloop.loop.train import backend_name
+from samloop.prepare import replay
 from samloop.prepare.dataset import Dataset, build
 from samloop.store import Filters
 from samloop.text.base import base_digest, resolve_base
@@ -36,6 +39,7 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
     Raises:
         ModelError: the base model has no usable tokenizer or template.
         InputError: nothing is left to train on.
+        RecipeError: the file of ``prepare.replay_file`` cannot be used.
         StoreError: the dataset, or the copy, cannot be written.
     """
     base = resolve_base(context.recipe.train.model)
@@ -43,15 +47,18 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
     # Read before the examples: what comes in meanwhile counts as new for the next dataset.
     revision = context.store.revision()
     follow(context)
+    digest, named = base_digest(base), context.recipe.prepare.replay_file
     dataset = build(
         context.store.select(admitted(context)),
         tokenizer,
         context.recipe.prepare,
         max_seq_tokens=context.recipe.train.max_seq_tokens,
         system_prompt=context.recipe.sam.system_prompt,
-        identity={"base": context.recipe.train.model, "base_digest": base_digest(base), "revision": revision},
+        identity={"base": context.recipe.train.model, "base_digest": digest, "revision": revision},
         parent=context.home.datasets,
         near=context.store.near_clusters(),
+        bounds=bounds_of(context, base, digest, backend_name(context.recipe.train.backend)),
+        replay_file=absolute(named, context.folder) if named else replay.PACKAGED,
     )
     # An equal dataset that is found again holds what the store has now, however old its folder is.
     dataset = Dataset(dataset.path, {**dataset.manifest, "revision": revision})

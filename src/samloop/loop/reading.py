@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from samloop import plugins
 from samloop.errors import PluginError, RecipeError
 from samloop.example import Example
-from samloop.protocols import Mark, Record, Reject, Source
+from samloop.protocols import Mark, Record, Reject, Source, Withdrawal
 from samloop.recipe import SourceSettings
 
 
@@ -52,9 +52,15 @@ def source_of(settings: SourceSettings) -> Source:
 
 
 def known_options(read: Source) -> list[str]:
-    """Names of a source's own options: its keyword-only parameters."""
-    parameters = inspect.signature(read).parameters.items()
-    return [name for name, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    """Names of a source's own options: its keyword-only parameters, but for those that the loop hands in."""
+    parameters, given = inspect.signature(read).parameters.items(), given_to(read)
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    return [name for name, parameter in parameters if parameter.kind is keyword_only and name not in given]
+
+
+def given_to(read: Source) -> tuple[str, ...]:
+    """The parameters of a source that the loop hands in."""
+    return tuple(getattr(read, "given", ()))
 
 
 def _types(read: Source) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def reading(read: Source, kind: str, place: str) -> Source:
     @functools.wraps(read)
     def checked(_location: str, since: Mapping[str, Any] | None, **options: Any) -> Iterator[Record]:
         for record in read(place, since, **options):
-            if not isinstance(record, (Example, Reject, Mark)):
+            if not isinstance(record, (Example, Reject, Mark, Withdrawal)):
                 raise PluginError(
                     f"expected examples, rejects and marks from the source '{kind}', got {type(record).__name__}; "
                     "tell its makers"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
+from samloop.train import told
 
 WIDTH: Final = 78
 SAMPLE_CHARACTERS: Final = 64
@@ -150,14 +151,15 @@ def _run(run: Mapping[str, Any]) -> str:
             _heading("The run"),
             f"{run['run_id']}: {run['steps']} steps, {run['tokens_per_second']:.0f} tokens/s, "
             f"peak memory {run['peak_memory_bytes'] / 2**20:.0f} MiB",
-            f"loss {_loss(run['loss'])}, validation loss {_loss(run['validation_loss'])} (nats per token)",
+            *(_wrapped(f"- {name}: {line}") for name, line in told.facts(run).items()),
+            f"loss {told.loss(run) or 'not measured'}, validation loss {_loss(run['validation_loss'])}",
             f"loss curve: {run['curve']}",
         ]
     )
 
 
 def _loss(nats: float | None) -> str:
-    return "not measured" if nats is None else f"{nats:.3f}"
+    return "not measured" if nats is None else f"{nats:.3f} nats per token"
 
 
 def _figures(evaluation: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 GUARD_SETTINGS: Final = ("pause_below_gb", "go_on_at_gb", "memory_wait_minutes")
 """Settings of [train] that say when a run pauses; they shape no weight, so they name no run."""
 
-UNNAMED: Final = {"min_new_examples", "preset", "model", "backend", *GUARD_SETTINGS}
+UNNAMED: Final = {"min_new_examples", "preset", "model", "backend", "budget_minutes", *GUARD_SETTINGS}
 """Settings of [train] that do not make another run: they change no weight, or stand in its identity otherwise."""
 
 

@@ -14,12 +14,13 @@ from samloop.curate.preference import OPPOSITE
 from samloop.example import Example
 from samloop.loop.context import Context
 from samloop.loop.items import evaluation_items
+from samloop.loop.withdraw import WITHDRAWN
 from samloop.protocols import SHALL_LOOK
 
 JUDGED: Final = ("state", "reason", "flags", "quality_score", "quality_tier", "domain", "complexity")
 """What the rules say of an example; everything else is its content and its origin."""
 
-DECIDED_OTHERWISE: Final = ("duplicate of ", "near-duplicate of ", "replaced by ", OPPOSITE, SHALL_LOOK)
+DECIDED_OTHERWISE: Final = ("duplicate of ", "near-duplicate of ", "replaced by ", OPPOSITE, SHALL_LOOK, WITHDRAWN)
 """Reasons of a state that no rule gave and no rule takes back."""
 
 UNREDACTED: Final = "today's redaction would change it"

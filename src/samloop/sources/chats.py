@@ -19,7 +19,8 @@ from samloop.protocols import SHALL_LOOK, Reject
 from samloop.sources.branches import Choice, Tree, Turn, Way
 from samloop.sources.conversation import WINDOW_CHARACTERS, example_of
 from samloop.sources.drafts import Draft, Unfit, name_of
-from samloop.sources.exchanges import Exchange, Said, corrections, exchanges_of, is_correction, messages_of, window
+from samloop.sources.exchanges import Exchange, Said, corrections, exchanges_of, messages_of, window
+from samloop.text.corrections import is_correction
 
 CORRECTED: Final = f"{SHALL_LOOK}the user corrected the answer before"
 """Reason why a pair made of a correction waits: whether the later answer is right, only a person can tell."""

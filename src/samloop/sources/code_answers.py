@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +57,10 @@ class Left:
     line: int
 
 
+_Case = tuple[Piece, Subject, frozenset[str], frozenset[str]]
+"""A test with its source, the names it calls, and those it gets at through something else."""
+
+
 class File:
     """One parsed file, read for what can be learnt from it."""
 
@@ -66,6 +70,7 @@ class File:
         self._top: tuple[list[tuple[int, str]], dict[str, list[int]]] | None = None
         self._functions: dict[str, list[Piece]] | None = None
         self._lines: dict[int, str] = {}
+        self._cases: list[_Case] | None = None
 
     def questions(self) -> Iterator[Found | Left]:
         """What can be asked about each function that has a description; for each other one, why not."""
@@ -246,10 +251,23 @@ class File:
         """The tests in this file."""
         return [piece for piece in self.code.pieces if piece.is_case and not piece.broken]
 
+    def _short_cases(self) -> list[_Case]:
+        """The tests in this file that are short enough to be learnt, with what they name: read once, since several
+        files may be asked about them."""
+        if self._cases is None:
+            self._cases = []
+            for test in self.tests():
+                code = self.subject(test)
+                if 40 <= len(code.code) <= self.max_characters * 2 // 3:
+                    inside = self.code.inside(test)
+                    called, reached = frozenset(_CALLED.findall(inside)), frozenset(_REACHED.findall(inside))
+                    self._cases.append((test, code, called, reached))
+        return self._cases
+
     def tested(self, tests: File) -> Iterator[Found]:
         """Questions about the functions of this file that a test of `tests` names; one test for each function."""
         used: set[str] = set()
-        cases = tests.tests()
+        cases = tests._short_cases()
         if not cases:
             return
         known = Counter(piece.name for piece in self.code.pieces if not piece.is_test)
@@ -258,11 +276,8 @@ class File:
             for piece in self.code.pieces
             if known[piece.name] == 1 and not piece.is_test and self._testable(piece)
         }
-        for test in cases:
-            code = tests.subject(test)
-            if not 40 <= len(code.code) <= self.max_characters * 2 // 3:
-                continue
-            best = _meant(test.name, tests.code.inside(test), named.keys())
+        for test, code, called, reached in cases:
+            best = _meant(test.name, called, reached, named.keys())
             if best is None or best in used:
                 continue
             used.add(best)
@@ -320,16 +335,19 @@ def _line(signature: str) -> str:
     return _REMARK.sub("", "\n".join(lines)).replace("\n", " ")
 
 
-def _meant(test: str, code: str, names: Iterable[str]) -> str | None:
-    """The function that a test is about: one that its name speaks of, or the only one that it calls."""
-    wanted = frozenset(names)
-    called = {name for name in _CALLED.findall(code) if name in wanted}
+def _meant(test: str, called: frozenset[str], reached: frozenset[str], names: Set[str]) -> str | None:
+    """The function that a test is about: one that its name speaks of, or the only one that it calls.
+
+    Args:
+        called, reached: the names that a test calls, and those it gets at through something else.
+        names: the functions that it may be about.
+    """
+    called = called & names
     plain = _plain(test)
-    reached = called | (wanted & frozenset(_REACHED.findall(code)))
-    named = [name for name in reached if len(name) > 3 and _plain(name) in plain]
+    named = [name for name in called | (reached & names) if len(name) > 3 and _plain(name) in plain]
     if named:
         return max(named, key=lambda name: (len(name), name))
-    return called.pop() if len(called) == 1 else None
+    return next(iter(called)) if len(called) == 1 else None
 
 
 def _plain(name: str) -> str:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 from samloop.errors import SourceError
 from samloop.files import readable
 from samloop.protocols import Reject
 from samloop.sources.code_languages import Language, language_of_path, language_of_shebang
-from samloop.sources.git_program import Repository
+from samloop.sources.git_program import Objects, Repository
 from samloop.sources.git_program import find as find_repository
 from samloop.sources.licences import MAX_LICENCE_BYTES, is_licence_name, licence_of_files
 from samloop.sources.paths import part_of
@@ -66,12 +66,14 @@ class Entry:
         path: from the root of the tree, with slashes, as text that can be shown.
         stamp: what changes when the file does, as far as one can tell without reading it.
         place: how it is opened: a path, or the id of a blob.
+        size: bytes.
     """
 
     path: str
     stamp: str
     place: str
     modified: float
+    size: int
 
 
 class Tree(Protocol):
@@ -85,6 +87,12 @@ class Tree(Protocol):
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | Reject]]:
         """What some files hold, in their order; of longer ones, one byte more than `MAX_FILE_BYTES`."""
+
+    def content(self, entry: Entry) -> bytes | Reject:
+        """What one file holds, out of order."""
+
+    def close(self) -> None:
+        """End what was begun for `content`."""
 
     def licence(self, path: str) -> str | None:
         """The licence of what lies beside the file at `path`."""
@@ -239,7 +247,7 @@ class Folder:
             return
         stamp = f"{status.st_size}:{status.st_mtime_ns}"
         modified = min(max(status.st_mtime, 0.0), time.time())
-        yield Entry(self._relative(path), stamp, os.fspath(path), modified)
+        yield Entry(self._relative(path), stamp, os.fspath(path), modified, status.st_size)
 
     def _relative(self, path: Path) -> str:
         return readable(path.relative_to(self.root).as_posix())
@@ -260,6 +268,13 @@ class Folder:
                 yield entry, Reject(readable(path), "file changed while it was read", "it is read again next time")
             else:
                 yield entry, data
+
+    def content(self, entry: Entry) -> bytes | Reject:
+        ((_, data),) = self.contents([entry])
+        return data
+
+    def close(self) -> None:
+        pass
 
     def licence(self, path: str) -> str | None:
         return self._licence(Path(self.root, path).parent)
@@ -326,13 +341,17 @@ class History:
         self._modified = float(repository.output("rev-list", "--max-count=1", "--timestamp", head).split()[0])
         self._beside: dict[str, list[tuple[str, str]]] = {}
         self._licences: dict[str, str | None] = {}
+        self._asked: Objects | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_asked": None}  # a process that runs stays here
 
     def entries(self) -> Iterator[Entry | Reject]:
         told: set[str] = set()
         with self.repository.stream("ls-tree", "-r", "-z", "--long", self._head) as out:
             for line in parts_between_nul(out):
                 meta, _, raw = line.partition(b"\t")
-                mode, kind, blob, _size = meta.split()
+                mode, kind, blob, size = meta.split()
                 path = readable(os.fsdecode(raw))
                 folder, _, name = path.rpartition("/")
                 if kind != b"blob" or mode == b"120000":
@@ -349,7 +368,9 @@ class History:
                         told.add(left)
                         yield Reject(self.shown(left), reason, id=left + "/")
                 elif not name.startswith(".") and (language_of_path(name) or ("." not in name and mode == b"100755")):
-                    yield Entry(path, blob.decode(), blob.decode(), self._modified)
+                    yield Entry(
+                        path, blob.decode(), blob.decode(), self._modified, int(size) if size.isdigit() else 0
+                    )
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | Reject]]:
         at = 0
@@ -367,6 +388,20 @@ class History:
             if at < begun + len(some):
                 yield entries[at], self._missing(entries[at])
                 at += 1
+
+    def content(self, entry: Entry) -> bytes | Reject:
+        self._asked = self._asked or Objects(self.repository)
+        try:
+            data = read_blob(self._asked.ask(entry.place))
+        except (OSError, EOFError):  # git ended at a broken object
+            self.close()
+            data = None
+        return self._missing(entry) if data is None else data
+
+    def close(self) -> None:
+        if self._asked is not None:
+            self._asked.close()
+            self._asked = None
 
     def _missing(self, entry: Entry) -> Reject:
         return Reject(self.shown(entry.path), "file cannot be read", "git has no such object, or a broken one")

@@ -37,11 +37,6 @@ _UNKNOWABLE: Final = re.compile(
     r"|(?:to-?do|fix-?me|x{3}|hack)\b.*|@__\w+__|[@#]__PURE__|@ts-\w+.*|:author:.*|\.\. versionadded::.*)$",
     re.IGNORECASE,
 )
-# What every line has that `_UNKNOWABLE` takes: looked for once in the whole, since most comments hold none.
-_MAYBE_UNKNOWABLE: Final = re.compile(
-    r"[@\\]|:author:|versionadded|__PURE__|disable|enable|ignore|next|skip|off\b|on\b|no\b|to-?do\b|fix-?me\b|x{3}\b|hack\b",
-    re.IGNORECASE,
-)
 _LEADING_MARK: Final = re.compile(r"^\s*(?:\*(?!/)|//[/!]?|#+)")
 _SECTION: Final = re.compile(
     r"^\s*(?:(?:args|arguments|parameters?|params|returns?|return value|raises?|throws?|yields?|examples?|usage"
@@ -59,6 +54,8 @@ _LICENCE: Final = re.compile(
     r"copyright|licen[cs]ed? under|all rights reserved|SPDX-|permission is hereby|redistribution and use",
     re.IGNORECASE,
 )
+# One of these is in all that `_LICENCE` finds: looking for them takes a tenth of its time.
+_LICENCE_MARKS: Final = ("copyright", "licen", "all rights", "spdx-", "permission", "redistribution")
 _DEPRECATED: Final = re.compile(r"@deprecated|\.\. deprecated::|^\W*deprecated\b", re.IGNORECASE | re.MULTILINE)
 _DIRECTIVE: Final = re.compile(
     r"^\s*(?:to-?do|fix-?me|x{3}|hack|see\b|@see|\{?@inherit-?doc|inherited|eslint|jshint|jslint|istanbul|prettier|tslint"
@@ -103,7 +100,7 @@ def clean(raw: str, line_comment: str, *, docstring: bool = False) -> str:
     else:
         text = inspect.cleandoc("\n" + _LINE_MARK[line_comment].sub("", text))
     lines = [line.rstrip() for line in text.split("\n")]
-    kept = [line for line in lines if not _UNKNOWABLE.match(line)] if _MAYBE_UNKNOWABLE.search(text) else lines
+    kept = [line for line in lines if not _UNKNOWABLE.match(line)]
     while kept and (not kept[0] or _RULE.match(kept[0])):
         kept.pop(0)
     while kept and (not kept[-1] or _RULE.match(kept[-1])):
@@ -118,13 +115,12 @@ def _spaced(text: str) -> str:
 
 def tidied(raw: str) -> str:
     """A comment as it is written, without the lines that `clean` leaves out as well."""
-    lines = raw.split("\n")
-    if _MAYBE_UNKNOWABLE.search(raw):
-        lines = [line for line in lines if not _UNKNOWABLE.match(_LEADING_MARK.sub("", line))]
+    lines = [line for line in raw.split("\n") if not _UNKNOWABLE.match(_LEADING_MARK.sub("", line))]
     for end in (0, -1):
         while len(lines) > 1 and _EMPTY_COMMENT.match(lines[end]):
             lines.pop(end)
-    return _EMPTY_END.sub("", "\n".join(lines))
+    text = "\n".join(lines)
+    return _EMPTY_END.sub("", text) if "*/" in text else text
 
 
 @functools.lru_cache(maxsize=64)
@@ -169,9 +165,10 @@ def turned_away(note: str, names: str) -> str | None:
     """
     if len(note) > MAX_NOTE_CHARACTERS:
         return "comment is too long"
-    if _LICENCE.search(note[:600]):
+    lower = note.lower()
+    if any(mark in lower for mark in _LICENCE_MARKS) and _LICENCE.search(note[:600]):
         return "comment is a licence"
-    if _DEPRECATED.search(note):
+    if "deprecated" in lower and _DEPRECATED.search(note):
         return "function is deprecated"
     if _DIRECTIVE.match(note):
         return "comment does not describe the code"

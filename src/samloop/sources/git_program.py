@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -131,6 +131,39 @@ class Repository:
                 blob = self.output("cat-file", "blob", meta.split()[2], limit_bytes=MAX_LICENCE_BYTES)
                 texts[name] = blob.decode("utf-8", "replace")
         return licence_of_files(texts)
+
+
+class Objects:
+    """A git that stays, and gives one object after the other: starting one for each takes longer than reading it."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._process = subprocess.Popen(
+            ["git", *_SAFE, "-c", "core.bare=true", "cat-file", "--batch"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(repository.folder),
+            cwd=repository.folder,
+        )
+
+    def ask(self, name: str) -> IO[bytes]:
+        """What git says of the object that is called so, to be read to its end before the next is asked for.
+
+        Raises:
+            OSError: git has ended.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101
+        self._process.stdin.write(f"{name}\n".encode())
+        self._process.stdin.flush()
+        return self._process.stdout
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(BrokenPipeError):  # what it was not told yet is of no use to it
+                pipe.close()  # type: ignore[union-attr]  # both are pipes
+        self._process.wait()
 
 
 def find(location: str, *, name: str | None = None) -> Repository:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from samloop.errors import SourceError
 from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.english import translations
+from samloop.sources.in_order import answered, processors
 from samloop.sources.project import project_of
 from samloop.sources.tree import SOURCE, SUFFIXES, Entry, Job, Tree
 from samloop.sources.tree_workers import TreeWorkers
@@ -64,14 +65,15 @@ def read(
     known: dict[str, Entry] = dict(since.get("files", {})) if since else {}
     done: dict[str, Entry] = {}
     tree = Tree(root, project_of(root, subject), max_answer_characters)
-    count = _processors() if workers is None else workers
+    count = processors() if workers is None else workers
+    beside = (lambda: TreeWorkers(tree, count)) if count else None
     marked = 0
-    with ExitStack() as stack:
-        for read_on in _read(tree, _jobs(root, paths, known, done), count, stack):
-            if isinstance(read_on, Reject):
-                yield read_on
+    with closing(answered(_jobs(root, paths, known, done), tree.read, beside, ALONE_BYTES)) as files:
+        for file in files:
+            if isinstance(file, Reject):
+                yield file
                 continue
-            job, records, entry = read_on
+            job, (records, entry) = file
             yield from records
             if entry is not None:
                 done[job[1]] = entry
@@ -79,12 +81,6 @@ def read(
                 marked = len(done)
                 yield Mark({"files": {**known, **done}})
     yield Mark({"files": done})
-
-
-def _processors() -> int:
-    """Processors that this process may use; none is worth a process of its own where there is but one."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return count if count > 1 else 0
 
 
 def _jobs(
@@ -111,24 +107,7 @@ def _jobs(
                 continue
         except OSError:
             pass  # reading it will tell why
-        yield (str(path), relative, before), size
-
-
-def _read(
-    tree: Tree, jobs: Iterator[tuple[Job, int] | Reject], workers: int, stack: ExitStack
-) -> Iterator[Reject | tuple[Job, list[Any], Entry | None]]:
-    """What each file holds, in order: read here at first, and beside this process once there is much of it."""
-    alone = 0
-    for found in jobs:
-        if isinstance(found, Reject):
-            yield found
-            continue
-        job, size = found
-        records, entry = tree.read(job)
-        yield job, records, entry
-        alone += size + BYTES_OF_A_FILE
-        if workers and alone >= ALONE_BYTES:
-            yield from stack.enter_context(TreeWorkers(tree, workers)).read(jobs)
+        yield (str(path), relative, before), size + BYTES_OF_A_FILE
 
 
 def _found(location: str) -> tuple[Path, Iterator[Path | Reject]]:

@@ -8,8 +8,9 @@ The answer is one of four labels:
   pastes, which had better not leave the machine.
 - ``local``: small things the device does by itself. Timers, unit conversion, arithmetic, opening a file, dates.
 
-Real decisions come first; templates fill up. A fixed part of the wordings and of the fillings is never shown as an
-example: `held_out` makes the items of the routing suite from it.
+Real decisions come first: routes that people corrected, tasks that went to a teacher, and files of decisions.
+Templates fill up. A fixed part of the wordings and of the fillings is never shown as an example: `held_out` makes the
+items of the routing suite from it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ import orjson
 import xxhash
 
 from samloop.errors import SourceError
-from samloop.example import Example, collapse
+from samloop.example import Example
 from samloop.files import readable
-from samloop.protocols import Mark, Record, Reject, source
+from samloop.protocols import Mark, Record, Reject, RowReader, Withdrawal, source
+from samloop.sources.routing_live import Decision, RowsRead, counted, live_decisions, plain
 from samloop.sources.routing_templates import Wording, digest, wordings
 
 LABELS: Final = ("claude-code", "chatgpt", "ollama", "local")
@@ -44,6 +46,8 @@ UNSEEN_WORDING: Final = "unseen wording"
 TEMPLATES_DATE: Final = 1767225600.0
 """created_at of template examples (2026-01-01): a constant, so that a second read yields the same bytes."""
 
+HELD_OUT: Final = "held out for evaluation"
+
 _HELD_OUT_SEED: Final = 20260101
 
 
@@ -53,26 +57,31 @@ def question(task: str, labels: Sequence[str] = LABELS) -> str:
     return f"Route this task to {named}: {task}"
 
 
-@source("routing")
+@source("routing", given=("rows",))
 def read(
     location: str,
     since: Mapping[str, Any] | None,
     *,
+    rows: RowReader | None = None,
     examples: int = DEFAULT_EXAMPLES,
     seed: int = 0,
     labels: Sequence[str] = LABELS,
+    teachers: Mapping[str, str] | None = None,
     max_line_bytes: int = 1 << 20,
 ) -> Iterator[Record]:
-    """Real decisions found at `location`, then template tasks, so that each label has its equal part of `examples`.
+    """Real decisions, live ones and those at `location`, then template tasks, so that each label has its equal part.
 
     Args:
-        location: "" for the templates alone; or a JSONL file, or a folder of them, with one decision per line:
-            ``{"task": …, "route": …}`` and, if known, ``"id"`` and ``"timestamp"`` (Unix seconds).
-        since: the last mark, ``{"version", "files": {name: {"bytes", "digest", "routes": {label: n}}}}``. New lines
-            of a grown file are read; templates come again only when they or the options changed.
+        location: "" for what the store and the templates hold; or a JSONL file, or a folder of them, with one
+            decision per line: ``{"task": …, "route": …}`` and, if known, ``"id"`` and ``"timestamp"`` (Unix seconds).
+        since: the last mark, ``{"version", "files": {name: {"bytes", "digest", "routes": {label: n}}}, "live":
+            {table: {"row", "routes"}}}``. New rows, and new lines of a grown file, are read; templates come again
+            only when they or the options changed.
+        rows: reads what was captured live; None: nothing was.
         examples: how many in all; real decisions are never cut.
         seed: of the draw of fillings.
         labels: the routes to choose from.
+        teachers: which route a teacher stands for, by the beginning of its name, where that is not the route's.
         max_line_bytes: longer lines are turned away unread.
 
     Raises:
@@ -82,23 +91,38 @@ def read(
     paths = _decision_files(location)
     version = _short(f"{digest()}:{examples}:{seed}:{labels}")
     before = since or {}
-    done: dict[str, Any] = dict(before.get("files", {}))
-    reserved = frozenset(_plain(item["task"]) for item in held_out(labels)) if paths else frozenset()
+    files: dict[str, Any] = dict(before.get("files", {}))
+    tables: dict[str, Any] = dict(before.get("live", {}))
+    reserved = _Reserved(labels)
+
+    def mark(version: str | None) -> Mark:
+        return Mark({"version": version, "files": dict(files)} | ({"live": dict(tables)} if tables else {}))
+
+    routes = {table: Counter(state.get("routes", {})) for table, state in tables.items()}
+    for found in live_decisions(rows, tables, labels, teachers or {}) if rows is not None else ():
+        if isinstance(found, RowsRead):
+            tables[found.table] = {"row": found.number, "routes": dict(routes.get(found.table, {}))}
+            yield mark(before.get("version"))
+            continue
+        for record in _told(found, labels, reserved):
+            if isinstance(record, Example) and isinstance(found, Decision):
+                routes.setdefault(found.table, Counter())[record.output_text] += 1
+            yield record
     for name, path in paths.items():
-        lines = _Lines(path, done.get(name), max_line_bytes)
+        lines = _Lines(path, files.get(name), max_line_bytes)
         # Those read before count as well: whoever goes on after a kill needs as many templates, and no more.
-        routes = Counter(done[name].get("routes", {}) if lines.state["bytes"] else {})
+        decided = Counter(files[name].get("routes", {}) if lines.state["bytes"] else {})
         for record in _decisions(lines, path, labels, reserved):
             if isinstance(record, Example):
-                routes[record.output_text] += 1
+                decided[record.output_text] += 1
             yield record
-        done[name] = {**lines.state, "routes": dict(routes)}
+        files[name] = {**lines.state, "routes": dict(decided)}
         if lines.fresh:
-            yield Mark({"version": before.get("version"), "files": dict(done)})
+            yield mark(before.get("version"))
     if before.get("version") != version:
-        counts = sum((Counter(file.get("routes", {})) for file in done.values()), Counter[str]())
+        counts = counted(files) + counted(tables)
         yield from _template_examples(labels, examples, seed, counts)
-        yield Mark({"version": version, "files": done})
+        yield mark(version)
 
 
 def held_out(
@@ -202,11 +226,6 @@ def _decision_files(location: str) -> dict[str, Path]:
     )
 
 
-def _plain(task: str) -> str:
-    """What two tasks share that differ in spacing, case or final punctuation alone."""
-    return collapse(task).casefold().rstrip(" .?!:;")
-
-
 def _short(text: str) -> str:
     return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "replace"))[:12]
 
@@ -254,6 +273,48 @@ class _Lines:
         return self._bytes == count
 
 
+class _Reserved:
+    """The tasks that evaluation asks; gathered when the first is looked for."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+        self._tasks: frozenset[str] | None = None
+
+    def __contains__(self, task: object) -> bool:
+        if self._tasks is None:
+            self._tasks = frozenset(plain(item["task"]) for item in held_out(self._labels))
+        return task in self._tasks
+
+
+def _told(found: Decision | Reject, labels: Sequence[str], reserved: Container[str]) -> Iterator[Record]:
+    """A live decision as records; the wrong route of a corrected one is not to be learnt any more."""
+    if isinstance(found, Reject):
+        yield found
+        return
+    if found.wrong:
+        yield Withdrawal(question(found.task, labels), found.wrong, "the user corrected this route")
+    if plain(found.task) in reserved:
+        yield Reject(found.table, HELD_OUT, id=found.id)
+        return
+    origin = "correction" if found.table == "feedback" else "escalation"
+    yield _example(found.task, found.route, labels, found.id, found.at, origin)
+
+
+def _example(task: str, route: str, labels: Sequence[str], id: str, at: float, origin: str) -> Example:
+    return Example(
+        source="routing",
+        format="instruction",
+        input_text=question(task, labels),
+        output_text=route,
+        metadata={"task": task, "origin": origin},
+        domain="planning",
+        source_id=id,
+        group_key=f"routing:{_short(plain(task))}",
+        created_at=at,
+        updated_at=at,
+    )
+
+
 def _decisions(
     lines: _Lines, path: Path, labels: Sequence[str], reserved: Container[str]
 ) -> Iterator[Example | Reject]:
@@ -264,23 +325,13 @@ def _decisions(
             yield Reject(readable(path), decision, line=number)
             continue
         task, route = decision["task"].strip(), decision["route"]
-        if _plain(task) in reserved:
-            yield Reject(readable(path), "held out for evaluation", line=number)
+        if plain(task) in reserved:
+            yield Reject(readable(path), HELD_OUT, line=number)
             continue
         when = decision.get("timestamp")
         created = float(when) if isinstance(when, int | float) and not isinstance(when, bool) else changed
-        yield Example(
-            source="routing",
-            format="instruction",
-            input_text=question(task, labels),
-            output_text=route,
-            metadata={"task": task, "origin": "decision"},
-            domain="planning",
-            source_id=str(decision.get("id") or f"{path.name}:{number}"),
-            group_key=f"routing:{_short(_plain(task))}",
-            created_at=created,
-            updated_at=created,
-        )
+        id = str(decision.get("id") or f"{path.name}:{number}")
+        yield _example(task, route, labels, id, created, "decision")
 
 
 def _parsed(line: bytes | None, labels: Sequence[str]) -> dict[str, Any] | str:

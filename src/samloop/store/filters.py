@@ -9,11 +9,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import Column, ColumnElement, Connection, UnaryExpression, and_, or_, select
 
 from samloop.errors import UsageError
-from samloop.store.licences import admitted_among
 from samloop.store.tables import training_examples
-
-UNKNOWN: Final = "unknown"
-"""Stands for "none known" among licences and languages."""
+from samloop.text.licences import UNKNOWN, admitted_among
 
 MAX_IDS: Final = 30_000
 """Ids in one choice: SQLite takes 32,766 values in a statement."""
@@ -29,7 +26,7 @@ class Filters:
         ids: whole ids; None asks for nothing, an empty collection chooses no example.
         sources, formats, domains, tiers, states: any of these values.
         licences: any of these SPDX ids; an example under an expression such as "MIT OR Apache-2.0" is chosen where
-            they satisfy it, see `samloop.store.licences.admits`. "unknown" stands for examples without a licence.
+            they satisfy it, see `samloop.text.licences.admits`. "unknown" stands for examples without a licence.
         languages: any of these values; "unknown" stands for examples without one.
         group_keys: any of these groups.
         min_quality: quality score from this value on.

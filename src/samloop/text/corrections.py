@@ -1,7 +1,8 @@
-"""What one correction teaches: three examples with one parent."""
+"""What one correction teaches: three examples with one parent; and how a correction in a conversation begins."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,3 +70,32 @@ def _open(text: str) -> str:
     if "\n" in text:
         return text
     return text[:-1] if text.endswith(".") and not text.endswith("..") else text
+
+
+_NO = re.compile(
+    r"""\s*(?:
+      no+(?:pe)?(?:[,.!:;–-]|\s+(?:i|it|that|this|you|the|don['’]?t|do|not|use|please|wait|still|just)\b)
+    | wrong\b | incorrect\b | not\s+(?:quite|what|like\s+(?:this|that)|right|correct)\b
+    | (?:that|this|it)(?:['’]s|\s+is|\s+was)?\s+(?:not|isn['’]t|wasn['’]t|wrong|incorrect|the\s+wrong)\b
+    | (?:that|this|it)\s+(?:doesn['’]t|didn['’]t|does\s+not|did\s+not)\s+work\b
+    | you\s+(?:misunderst|should(?:n['’]t|\s+not|\s+have)|forgot|missed|didn['’]t|were\s+supposed)
+    | i\s+(?:said|meant|asked\s+(?:you\s+)?(?:for|to)|didn['’]t\s+(?:ask|want|mean)|told\s+you)\b
+    | (?:please\s+)?(?:undo|revert)\b | (?:please\s+)?do(?:\s+not|n['’]t)\b[^?]{0,80}\b(?:instead|but|use|rather)\b
+    | instead\b | rather\b | actually,?\s+(?:no|i|it|use|don['’]?t|that|we|please)\b
+    | nein\b | falsch\b | das\s+(?:ist|war)\s+(?:falsch|nicht)\b | nicht\s+so\b
+    | non[,.! ] | ce\s+n['’]est\s+pas\b | no,?\s+(?:así|eso)\b | eso\s+no\b
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_NO_HARM = re.compile(
+    r"\s*(?:no[,.!]?\s+(?:problem|worries|thanks?|thank\s+you|rush|need|more|further|questions?|idea)\b"
+    r"|actually,?\s+(?:that|it)(?:['’]s|\s+is)?\s+(?:fine|good|great|ok|right|correct)\b)",
+    re.IGNORECASE,
+)
+LONGEST_CORRECTION: Final = 2_000
+"""Characters; a longer message is a new task that begins with a no."""
+
+
+def is_correction(text: str) -> bool:
+    """Whether the user's message begins as one that turns the answer before it down: "no, use the other table"."""
+    return len(text) <= LONGEST_CORRECTION and bool(_NO.match(text)) and not _NO_HARM.match(text)

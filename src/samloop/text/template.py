@@ -18,12 +18,19 @@ import numpy.typing as npt
 
 from samloop.errors import InputError, ModelError
 from samloop.example import ROLES, Example, Message
+from samloop.text.corrections import is_correction
 from samloop.text.tokens import Tokenizer
 
 TOOL_MARKER: Final = "[tool result]\n"
 """What a tool's message begins with where it has to travel as a user turn."""
 
 _PRIVATE_USE: Final = range(0xE000, 0xF900)
+
+
+class Turn(Message, total=False):
+    """A message of a dataset's line; ``train`` is False on an answer that is shown and not learnt."""
+
+    train: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,11 @@ def messages_of(example: Example, system_prompt: str = "") -> list[Message]:
     The system prompt is the example's own, else a leading system turn of its history, else `system_prompt`; empty
     ones are left out. The context stands in the last user turn, before the question and a blank line, where it stays
     beside what is asked whatever the template does with system prompts. For ``dpo`` the answer is the chosen one.
+
+    Earlier answers that were wrong carry ``"train": False``: those that the user turned down in the turn that
+    follows, and those at the places that ``corrected_turns`` in the metadata names, counted in the history from zero.
     """
-    history = list(example.conversation_history)
+    history = _history(example)
     system = example.system_prompt or ""
     if history and history[0]["role"] == "system":
         system = system or history[0]["content"]
@@ -62,23 +72,39 @@ def messages_of(example: Example, system_prompt: str = "") -> list[Message]:
     ]
 
 
+def _history(example: Example) -> list[Message]:
+    """The earlier turns, with the wrong answers marked."""
+    turns: list[Message] = list(example.conversation_history)
+    named = example.metadata.get("corrected_turns")
+    wrong = {place for place in named if isinstance(place, int)} if isinstance(named, list | tuple) else set()
+    turned_down = is_correction(example.input_text)
+    for place in range(len(turns) - 1, -1, -1):
+        turn = turns[place]
+        if turn["role"] == "user":
+            turned_down = is_correction(turn["content"])
+        elif turn["role"] == "assistant" and (turned_down or place in wrong):
+            turns[place] = Turn(role=turn["role"], content=turn["content"], train=False)
+    return turns
+
+
 def encode_chat(tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]]) -> Encoded:
     """A conversation as ids, with the tokens of every assistant turn marked.
 
-    The ids before a marked stretch are those of `encode_prompt` for the messages before that turn.
+    The ids before a marked stretch are those of `encode_prompt` for the messages before that turn. A turn with
+    ``"train": False`` is there for what follows it and is not marked: an answer that was corrected later.
 
     Raises:
-        InputError: a message has an unknown role or no text, or there is no assistant turn.
+        InputError: a message has an unknown role or no text, or there is no assistant turn to learn.
         ModelError: the template refuses the conversation, or changes earlier turns when later ones follow.
     """
     ids: list[int] = []
     trainable: list[bool] = []
-    for piece, is_answer in _pieces(tokenizer, messages, add_generation_prompt=False):
+    for piece, counts in _pieces(tokenizer, messages, add_generation_prompt=False):
         ids += piece
-        kept = _through_end_of_turn(tokenizer, piece) if is_answer else 0
+        kept = _through_end_of_turn(tokenizer, piece) if counts else 0
         trainable += [True] * kept + [False] * (len(piece) - kept)
     if not any(trainable):
-        raise InputError("expected a conversation with an assistant turn, got one without")
+        raise InputError("expected a conversation with an assistant turn to learn, got one without")
     return Encoded(np.asarray(ids, dtype=np.int32), np.asarray(trainable, dtype=np.bool_))
 
 
@@ -102,12 +128,17 @@ def fitted(tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]]) -> list[
     Raises:
         InputError: a message has an unknown role or its content is no text.
     """
+    return [{"role": turn["role"], "content": turn["content"]} for turn in _fitted(tokenizer, messages)]
+
+
+def _fitted(tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As `fitted`, each turn with "train": whether it is learnt. Turns that become one are learnt if all may be."""
     turns = [_checked(m) for m in messages]
     manners = _manners(tokenizer)
     if not manners.system and turns and turns[0]["role"] == "system":
         turns = _system_to_user(turns)
     if not manners.tool:
-        turns = [{"role": "user", "content": TOOL_MARKER + t["content"]} if t["role"] == "tool" else t for t in turns]
+        turns = [_tool_to_user(t) if t["role"] == "tool" else t for t in turns]
     return turns if manners.repeats else _merged(turns)
 
 
@@ -133,28 +164,34 @@ def _manners(tokenizer: Tokenizer) -> _Manners:
     )
 
 
-def _checked(message: Mapping[str, Any]) -> dict[str, str]:
+def _checked(message: Mapping[str, Any]) -> dict[str, Any]:
     # An unknown role could carry special tokens into the text: templates write roles as they come.
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
         raise InputError(f"expected a role out of {', '.join(ROLES)}, got another")
     if not isinstance(content, str):
         raise InputError(f"expected the content of the {role} turn to be text, got {type(content).__name__}")
-    return {"role": role, "content": content}
+    return {"role": role, "content": content, "train": message.get("train", True) is not False}
 
 
-def _system_to_user(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def _system_to_user(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     system, rest = turns[0]["content"], turns[1:]
     if rest and rest[0]["role"] == "user":
-        return [{"role": "user", "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
-    return [{"role": "user", "content": system}, *rest]
+        return [{**rest[0], "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
+    return [{**turns[0], "role": "user"}, *rest]
 
 
-def _merged(turns: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    merged: list[dict[str, str]] = []
+def _tool_to_user(turn: dict[str, Any]) -> dict[str, Any]:
+    return {**turn, "role": "user", "content": TOOL_MARKER + turn["content"]}
+
+
+def _merged(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    merged: list[dict[str, Any]] = []
     for turn in turns:
         if merged and merged[-1]["role"] == turn["role"]:
-            merged[-1] = {"role": turn["role"], "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
+            before = merged[-1]
+            content = f"{before['content']}\n\n{turn['content']}"
+            merged[-1] = {**turn, "content": content, "train": before["train"] and turn["train"]}
         else:
             merged.append(turn)
     return merged
@@ -163,21 +200,25 @@ def _merged(turns: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 def _pieces(
     tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool
 ) -> Iterator[tuple[list[int], bool]]:
-    """The rendered conversation cut at the borders of its answers, as ids, and whether each piece is an answer.
+    """The rendered conversation cut at the borders of its answers, as ids, and whether each piece is to be learnt.
 
     Pieces are encoded one by one, so that no token straddles a border: what the model is trained to continue is
     then token for token what it is asked to continue.
     """
-    turns, guard = _guarded(tokenizer, fitted(tokenizer, messages))
+    known = _fitted(tokenizer, messages)
+    plain = [{"role": turn["role"], "content": turn["content"]} for turn in known]
+    learnt = [turn["train"] for turn in known if turn["role"] == "assistant"]
+    turns, guard = _guarded(tokenizer, plain)
     whole = tokenizer.render(turns, add_generation_prompt)
     previous: int | None = None
     position = 0
-    for start, end in [*_answer_spans(tokenizer, turns, whole), (len(whole), len(whole))]:
-        for piece, is_answer in ((whole[position:start], False), (whole[start:end], True)):
+    spans = [*_answer_spans(tokenizer, turns, whole), (len(whole), len(whole))]
+    for (start, end), counts in zip(spans, [*learnt, False], strict=True):
+        for piece, is_learnt in ((whole[position:start], False), (whole[start:end], counts)):
             ids = tokenizer.encode_rendered(piece, guard, previous)
             if ids:
                 previous = ids[-1]
-                yield ids, is_answer
+                yield ids, is_learnt
         position = end
 
 

@@ -49,6 +49,11 @@ class Base:
         """Whether this base is below `SMALL_PARAMETERS`."""
         return self.parameters < SMALL_PARAMETERS
 
+    @property
+    def packable(self) -> bool:
+        """Whether its attention is the plain causal one, so that sequences may lie end to end in training."""
+        return self.config.get("model_type") in PLAIN_HEADS
+
     @classmethod
     def open(cls, folder: Path) -> Base:
         """Check the folder and read its headers.

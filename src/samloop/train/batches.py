@@ -34,12 +34,17 @@ class Batch:
         ids: int32 [examples, tokens].
         weights: float32 [examples, tokens]; weights[b, t] is how much the prediction of ids[b, t] from the tokens
             before it counts; zero on prompts, padding and the first token.
-        tokens: tokens without padding.
+        lengths: int64 [examples], the tokens of each without padding.
     """
 
     ids: np.ndarray
     weights: np.ndarray
-    tokens: int
+    lengths: np.ndarray
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without padding."""
+        return int(self.lengths.sum())
 
     @property
     def total_weight(self) -> float:
@@ -50,6 +55,62 @@ class Batch:
         """(row, position, token, weight) of each prediction that counts: ids[row, position] predicts token."""
         rows, columns = np.nonzero(self.weights[:, 1:])
         return rows, columns, self.ids[rows, columns + 1], self.weights[rows, columns + 1]
+
+    def documents(self) -> np.ndarray:
+        """Which of the examples the batch was made of each prediction belongs to, in the order of `predictions`."""
+        return self.predictions()[0]
+
+    def end_to_end(self) -> Row:
+        """The same sequences without padding, each without its last token, which predicts nothing."""
+        inputs = self.lengths - 1
+        starts = np.cumsum(inputs) - inputs
+        real = np.arange(self.ids.shape[1] - 1) < inputs[:, None]
+        documents, positions, *_ = self.predictions()
+        return Row(self.ids[:, :-1][real], np.nonzero(real)[1], inputs, starts[documents] + positions)
+
+    def parts(self, max_tokens: int) -> Iterator[Batch]:
+        """This batch in stretches of rows, none with more than `max_tokens` tokens unless it is one row."""
+        ends = np.cumsum(self.lengths)
+        start = 0
+        while start < len(self.lengths):
+            before = int(ends[start] - self.lengths[start])
+            end = max(start + 1, int(np.searchsorted(ends, before + max_tokens, side="right")))
+            width = int(self.lengths[start:end].max())
+            yield Batch(self.ids[start:end, :width], self.weights[start:end, :width], self.lengths[start:end])
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Some sequences end to end.
+
+    Attributes:
+        ids: int32 [tokens].
+        positions: int64 [tokens], counted anew in each sequence.
+        lengths: int64 [sequences].
+        predicting: int64, where in the row each of `Batch.predictions` is made.
+    """
+
+    ids: np.ndarray
+    positions: np.ndarray
+    lengths: np.ndarray
+    predicting: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a train.jsonl or valid.jsonl.
+
+    Attributes:
+        rejected: the worse answer, where the line is a pair.
+        weight: how much it counts.
+        complexity: 1 to 10, where it is told.
+    """
+
+    messages: list[Any]
+    rejected: str | None
+    weight: float
+    complexity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +156,7 @@ class Examples:
             ids[row, : end - start] = self.ids[start:end]
             weights[row, : end - start] = self.weights[start:end]
         weights[:, 0] = 0.0
-        return Batch(ids, weights, sum(end - start for start, end in spans))
+        return Batch(ids, weights, np.array([end - start for start, end in spans]))
 
 
 EMPTY: Final = Examples(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(1, np.int64), 0, 0)
@@ -115,14 +176,13 @@ def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weig
     ids: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     too_long = untrainable = 0
-    for number, line in _lines(path):
-        messages, weight = _parse(line, f"{path}, line {number}")
+    for line in read_lines(path):
         try:
-            encoded = encode_chat(tokenizer, messages)
+            encoded = encode_chat(tokenizer, line.messages)
         except InputError:
             untrainable += 1
             continue
-        counts = encoded.trainable.astype(np.float32) * np.float32(weight if weighted else 1.0)
+        counts = encoded.trainable.astype(np.float32) * np.float32(line.weight if weighted else 1.0)
         if len(encoded.ids) > max_seq_tokens:
             too_long += 1
         elif not counts[1:].any():
@@ -130,6 +190,11 @@ def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weig
         else:
             ids.append(np.asarray(encoded.ids, dtype=np.int32))
             weights.append(counts)
+    return joined(ids, weights, too_long, untrainable)
+
+
+def joined(ids: Sequence[np.ndarray], weights: Sequence[np.ndarray], too_long: int, untrainable: int) -> Examples:
+    """Encoded examples end to end."""
     starts = np.cumsum([0, *(len(one) for one in ids)], dtype=np.int64)
     return Examples(
         ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
@@ -138,6 +203,17 @@ def read_examples(path: Path, tokenizer: Tokenizer, *, max_seq_tokens: int, weig
         too_long=too_long,
         untrainable=untrainable,
     )
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a train.jsonl or valid.jsonl.
+
+    Raises:
+        InputError: a line is not what `prepare` writes.
+        TrainingError: the file cannot be read.
+    """
+    for number, line in _lines(path):
+        yield _parse(line, f"{path}, line {number}")
 
 
 def bucketed(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -194,18 +270,22 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         ) from error
 
 
-def _parse(line: bytes, where: str) -> tuple[list[Any], float]:
+def _parse(line: bytes, where: str) -> Line:
+    record: Any = None
     try:
         record = orjson.loads(line)
-        messages = record["messages"]
-        weight = float((record.get("metadata") or {}).get("weight", 1.0))
+        messages, rejected, metadata = record["messages"], record.get("rejected"), record.get("metadata") or {}
+        weight, complexity = float(metadata.get("weight", 1.0)), int(metadata.get("complexity") or 1)
         fits = bool(messages) and all(isinstance(m["role"], str) and isinstance(m["content"], str) for m in messages)
+        fits = fits and (rejected is None or (isinstance(rejected, str) and messages[-1]["role"] == "assistant"))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-        fits, messages, weight = False, [], 1.0
+        fits = False
     if not fits:
+        foreign = isinstance(record, dict) and {"chosen", "rejected"} <= record.keys()
+        got = "; this is a pair in another format, which 'samloop collect dataset' reads" if foreign else ""
         raise InputError(
-            f"expected an object with messages of role and content, as 'samloop prepare' writes it, at {where}"
+            f"expected an object with messages of role and content, as 'samloop prepare' writes it, at {where}{got}"
         )
     if not (math.isfinite(weight) and weight >= 0):
         raise InputError(f"expected a weight of zero or more, got {weight} at {where}")
-    return messages, weight
+    return Line(messages, rejected, weight, complexity)

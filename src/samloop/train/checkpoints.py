@@ -31,24 +31,35 @@ class Progress:
 
     Attributes:
         step: optimiser steps taken.
-        loss: nats per trained token over the steps in `recent`.
+        phase, phase_step: the phase that is on, counted from zero, and the steps taken in it.
+        phases: what came of the phases that are done.
+        loss: nats per trained token, or per pair, over the steps in `recent`.
         first_loss: validation loss of the untrained adapter.
-        recent: nats and weight of the latest steps.
+        recent: nats, weight and further sums of the latest steps of this phase.
         validation_loss: the latest, in nats per token; None before the first.
-        best_loss, best_step: the lowest validation loss and when it was.
+        found: all that the latest validation found, by name.
+        before: what was found when the objective of this phase began.
+        best_loss, best_step: the least of what this objective goes by and when it was.
+        best_found: what was found of the adapter that is best.
         waited: validations since the best.
         trained_tokens: tokens without padding that went through the model, from the beginning.
         seconds: time spent in steps.
-        stopped_early: no improvement within the job's patience.
+        stopped_early: this phase had no improvement within the job's patience.
     """
 
     step: int = 0
+    phase: int = 0
+    phase_step: int = 0
+    phases: list[dict[str, Any]] = field(default_factory=list)
     loss: float | None = None
     first_loss: float | None = None
-    recent: list[tuple[float, float]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
     validation_loss: float | None = None
+    found: dict[str, float] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)
     best_loss: float | None = None
     best_step: int = 0
+    best_found: dict[str, float] = field(default_factory=dict)
     waited: int = 0
     trained_tokens: int = 0
     seconds: float = 0.0

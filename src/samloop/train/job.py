@@ -27,7 +27,11 @@ class TrainJob:
         base: folder of the base model.
         base_name: what people call the base; written into the adapter.
         backend: name of the backend plug-in.
-        method: ``sft``.
+        method: ``sft``, ``dpo``, ``sft+dpo`` or ``auto``: sft+dpo where there are `min_pairs` pairs, else sft.
+        min_pairs: see `method`.
+        beta: how strongly dpo holds the model to the base.
+        preference_epochs, preference_learning_rate: of dpo.
+        curriculum: sft in phases by complexity.
         rank, alpha, dropout: LoRA; the update is scaled by alpha / rank.
         layers: how many of the last layers get LoRA; 0: all.
         targets: module names with LoRA, e.g. ``q_proj``.
@@ -49,6 +53,11 @@ class TrainJob:
     base_name: str
     backend: str
     method: str = "sft"
+    min_pairs: int = 20
+    beta: float = 0.1
+    preference_epochs: float = 3.0
+    preference_learning_rate: float = 1e-5
+    curriculum: bool = False
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
@@ -74,14 +83,13 @@ class TrainJob:
         cls, settings: Train, *, run_id: str, dataset: Path, base: Path, base_name: str, max_steps: int = 0
     ) -> TrainJob:
         """The job that the recipe's training section asks for; "auto" is resolved for this machine."""
-        shared = {f.name for f in fields(cls)} & set(Train.model_fields) - {"backend", "method"}
+        shared = {f.name for f in fields(cls)} & set(Train.model_fields) - {"backend"}
         return cls(
             run_id=run_id,
             dataset=str(dataset),
             base=str(base),
             base_name=base_name,
             backend=_default_backend() if settings.backend == "auto" else settings.backend,
-            method="sft" if settings.method == "auto" else settings.method,
             max_steps=max_steps,
             **{name: getattr(settings, name) for name in shared},
         )

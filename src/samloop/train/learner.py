@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from samloop.train.base import Base
     from samloop.train.batches import Batch
     from samloop.train.job import TrainJob
+    from samloop.train.pairs import PairBatch
 
 
 class Learner(Protocol):
@@ -25,6 +26,25 @@ class Learner(Protocol):
 
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """Add the gradient of Σ weight · nats / `denominator` over the batch; returns Σ weight · nats."""
+
+    def prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
+        """Add the gradient of Σ weight · loss / `denominator` over the pairs, the loss as in `preference`.
+
+        Without dropout: what tells two answers apart is small beside its noise, and the reference has none.
+
+        Returns:
+            float64 [2 · pairs]: what `log_probabilities` gives.
+        """
+
+    def log_probabilities(self, batch: Batch, *, bare: bool = False) -> np.ndarray:
+        """float64: log-probability in nats of the tokens that count, summed over each example of the batch, in order.
+
+        Each example has at least one. Without dropout and without gradient; with `bare`, of the base without its
+        adapter, which shares its weights.
+        """
+
+    def begin(self, adapter: Adapter) -> None:
+        """Go on from `adapter` with an optimiser that remembers nothing; the random state stays."""
 
     def update(self, learning_rate: float) -> float:
         """Clip the gathered gradient, take one AdamW step, forget the gradient; returns its norm before clipping.

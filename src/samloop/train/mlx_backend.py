@@ -21,6 +21,7 @@ from samloop.train.adapter import Adapter, Weights, initial, plan
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.pairs import PairBatch
 from samloop.train.sampling import Sampler, score
 
 if sys.platform != "darwin":
@@ -126,29 +127,82 @@ class MlxLearner:
         self._names = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
         weights = initial(shapes, self._names, rank=job.rank, seed=job.seed)
         self._lora = self._network.lora(job.rank, job.alpha, job.dropout, weights)
+        self._bare = {name: self._network.linear[name] for name in self._lora}
         self._network.put(self._lora)
         self._model = self._network.model
         mx.random.seed(job.seed)
-        self._optimiser = optimizers.AdamW(
-            learning_rate=job.learning_rate,
-            betas=[0.9, 0.999],
-            eps=1e-8,
-            weight_decay=job.weight_decay,
-            bias_correction=True,
-        )
-        self._optimiser.init(self._model.trainable_parameters())
+        self._optimiser = self._fresh_optimiser()
         self._gradient: Any = None
         self._differentiated = nn.value_and_grad(
             self._model, lambda batch, denominator: self._network.nats(batch) / denominator
         )
+        self._preferring = nn.value_and_grad(self._model, self._preference)
+
+    def _fresh_optimiser(self) -> Any:
+        optimiser = optimizers.AdamW(
+            learning_rate=self._job.learning_rate,
+            betas=[0.9, 0.999],
+            eps=1e-8,
+            weight_decay=self._job.weight_decay,
+            bias_correction=True,
+        )
+        optimiser.init(self._model.trainable_parameters())
+        return optimiser
 
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """See `Learner.accumulate`."""
         self._model.train()
         loss, gradient = self._differentiated(batch, denominator)
-        self._gradient = gradient if self._gradient is None else tree_map(mx.add, self._gradient, gradient)
+        self._gather(gradient)
         mx.eval(loss, self._gradient)
         return _number(loss) * denominator
+
+    def _gather(self, gradient: Any) -> None:
+        self._gradient = gradient if self._gradient is None else tree_map(mx.add, self._gradient, gradient)
+
+    def prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
+        """See `Learner.prefer`."""
+        self._model.train()
+        for module in self._lora.values():
+            module.dropout.eval()
+        (loss, found), gradient = self._preferring(pairs, denominator, beta)
+        self._gather(gradient)
+        mx.eval(loss, found, self._gradient)
+        return np.array(found).astype(np.float64)
+
+    def _preference(self, pairs: PairBatch, denominator: float, beta: float) -> tuple[mx.array, mx.array]:
+        """The loss of some pairs, and the log-probability of each of their sides."""
+        found = self._by_example(pairs.batch)
+        reference = mx.array((pairs.reference[:, 0] - pairs.reference[:, 1]).astype(np.float32))
+        margins = found[0::2] - found[1::2] - reference
+        weights = mx.array(pairs.weights.astype(np.float32))
+        return -(nn.log_sigmoid(beta * margins) * weights).sum() / denominator, found
+
+    def log_probabilities(self, batch: Batch, *, bare: bool = False) -> np.ndarray:
+        """See `Learner.log_probabilities`."""
+        if bare:
+            self._network.put(self._bare)
+        try:
+            self._model.eval()
+            return np.array(self._by_example(batch)).astype(np.float64)
+        finally:
+            if bare:
+                self._network.put(self._lora)
+
+    def _by_example(self, batch: Batch) -> mx.array:
+        """float32 log-probability of each example of the batch, differentiable."""
+        each, examples = self._network.nats_each(batch), batch.documents()
+        sums: mx.array = mx.zeros(int(examples.max()) + 1).at[_indices(examples)].add(-each)
+        return sums
+
+    def begin(self, adapter: Adapter) -> None:
+        """See `Learner.begin`."""
+        self._set(adapter)
+        self._optimiser = self._fresh_optimiser()
+
+    def _set(self, adapter: Adapter) -> None:
+        for name, pair in adapter.weights.items():
+            self._lora[name].lora_a, self._lora[name].lora_b = _transposed(pair)
 
     def update(self, learning_rate: float) -> float:
         """See `Learner.update`."""
@@ -186,8 +240,7 @@ class MlxLearner:
 
     def restore(self, adapter: Adapter, state: Mapping[str, np.ndarray]) -> None:
         """See `Learner.restore`."""
-        for name, pair in adapter.weights.items():
-            self._lora[name].lora_a, self._lora[name].lora_b = _transposed(pair)
+        self._set(adapter)
         flat = [
             (key.removeprefix("optimiser/"), mx.array(value))
             for key, value in state.items()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -16,11 +18,13 @@ TRAIN_COLOUR: Final = "#0072b2"
 VALIDATION_COLOUR: Final = "#d55e00"
 """Blue and vermilion of the Okabe-Ito palette: told apart with any kind of colour vision."""
 
+BORDER_COLOUR: Final = "#999999"
+
 
 def plot_loss(
     metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str = "Training", best_step: int | None = None
 ) -> None:
-    """Write a PNG of training and validation loss over optimiser steps.
+    """Write a PNG of training and validation loss over optimiser steps; preferences have a panel of their own.
 
     Args:
         metrics: lines as `driver.run` reports them, in any order; repeated steps count once.
@@ -28,11 +32,34 @@ def plot_loss(
         best_step: the step whose adapter was kept, marked on the validation curve.
     """
     lines = latest([dict(line) for line in metrics])
-    train = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
-    valid = [(line["step"], line["validation_loss"]) for line in lines if line.get("validation_loss") is not None]
-    figure = Figure(figsize=(7.2, 4.2), dpi=120, layout="constrained")
+    answers = [line for line in lines if line.get("preference_loss") is None]
+    pairs = [line for line in lines if "preference_loss" in line and line not in answers]
+    panels = [True] * bool(answers or not pairs) + [False] * bool(pairs)
+    figure = Figure(figsize=(7.2, 1.4 + 2.8 * len(panels)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, of_answers in zip(axes, panels, strict=True):
+        if of_answers:
+            _curves(panel, answers, lines, ("loss", "validation_loss"), "loss (nats per token)", best_step)
+        else:
+            names = ("preference_loss", "validation_preference_loss")
+            _curves(panel, pairs, lines, names, "preference loss (nats per pair)", best_step)
+        _borders(panel, lines)
+    axes[-1].set_xlabel("optimiser step")
+    axes[0].set_title(title, loc="left")
+    figure.savefig(path, format="png", metadata={"Software": "samloop"})
+
+
+def _curves(
+    axes: Axes,
+    trained: Sequence[Mapping[str, Any]],
+    lines: Sequence[Mapping[str, Any]],
+    names: tuple[str, str],
+    label: str,
+    best_step: int | None,
+) -> None:
+    train = [(line["step"], line[names[0]]) for line in trained if line.get(names[0]) is not None]
+    valid = [(line["step"], line[names[1]]) for line in lines if line.get(names[1]) is not None]
     if train:
         axes.plot(
             *zip(*train, strict=True), color=TRAIN_COLOUR, linewidth=1.8, label="training (mean of the last 10 steps)"
@@ -52,13 +79,25 @@ def plot_loss(
             ha="right" if best_step > lines[-1]["step"] / 2 else "left",
             color=VALIDATION_COLOUR,
         )
-    axes.set_xlabel("optimiser step")
-    axes.set_ylabel("loss (nats per token)")
-    axes.set_title(title, loc="left")
+    axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.12)
     if train or valid:
         axes.legend(frameon=False)
-    figure.savefig(path, format="png", metadata={"Software": "samloop"})
+
+
+def _borders(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
+    """A line where one phase ends and the next begins, with the name of the one that begins."""
+    for before, line in pairwise(lines):
+        if before.get("phase") != line.get("phase"):
+            axes.axvline(before["step"], color=BORDER_COLOUR, linewidth=1, linestyle="--")
+            axes.annotate(
+                str(line["phase"]),
+                (before["step"], 1),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                xytext=(4, -10),
+                color=BORDER_COLOUR,
+            )

@@ -1,7 +1,9 @@
 """Training and answering with torch, transformers and PEFT, on a CPU or a CUDA device.
 
-Sequences are padded on the right and the attention is causal, so a real token never sees padding and no attention
-mask is needed. The output head, the dearest matrix of a small model, runs only on positions whose loss counts.
+In training, the sequences of a batch lie end to end in one row where the architecture allows it (`torch_packing`).
+Elsewhere they are padded on the right; the attention is causal, so a real token never sees padding and no attention
+mask is needed. The output head, the dearest matrix of a small model, runs only on positions whose loss counts, and
+its logits never stand in memory together (`torch_loss`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from samloop.train.adapter import PEFT_PREFIX, Adapter, Weights, initial, plan, 
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.pairs import PairBatch
 from samloop.train.sampling import Sampler, score
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; samloop loads folders, never names
@@ -31,6 +34,10 @@ try:
     from torch.nn import functional
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
+
+    from samloop.train.torch_lean import make_lean
+    from samloop.train.torch_loss import nats_each
+    from samloop.train.torch_packing import DOCUMENTS
 except ImportError:
     raise MissingExtraError("torch", "training on torch") from None
 
@@ -38,6 +45,10 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 NAME: Final = "adapter"
+
+TOKENS_AT_ONCE: Final = {"cpu": 1024, "cuda": 8192}
+"""A batch goes through the network in parts of at most so many tokens, and their gradients add up: memory for what
+the backward pass needs is bounded by this and not by the batch. A CPU is no faster with more, a GPU is."""
 
 
 class TorchBackend:
@@ -57,9 +68,9 @@ class TorchBackend:
 
 
 class _Network:
-    """A loaded base, its device, and the two forward passes that everything here is made of."""
+    """A loaded base, its device, and the forward passes that everything here is made of."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, *, packed: bool = False) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.half = not base.small and _has_bfloat16(self.device)
         try:
@@ -78,6 +89,9 @@ class _Network:
             ) from error
         self.model.to(self.device).eval().requires_grad_(False)
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
+        self.packed, self.tokens_at_once = packed, TOKENS_AT_ONCE[self.device.type]
+        if packed:
+            self.model.set_attn_implementation(DOCUMENTS)
 
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(in, out) of each linear module."""
@@ -100,8 +114,7 @@ class _Network:
         tokens, at = self.tensor(ids.astype(np.int64)), (self.tensor(rows), self.tensor(positions))
         with self.autocast():
             if self.plain_head:
-                hidden = self.model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
-                logits = self.model.get_output_embeddings()(hidden[at])
+                logits = self.model.get_output_embeddings()(self._hidden(tokens)[at])
             else:
                 logits = self.model(input_ids=tokens, use_cache=False).logits[at]
         return cast("torch.Tensor", logits.float())
@@ -109,8 +122,27 @@ class _Network:
     def nats_each(self, batch: Batch) -> torch.Tensor:
         """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
         rows, positions, targets, _ = batch.predictions()
-        logits = self.logits_at(batch.ids[:, :-1], rows, positions)
-        return functional.cross_entropy(logits, self.tensor(targets.astype(np.int64)), reduction="none")
+        wanted = self.tensor(targets.astype(np.int64))
+        if not self.plain_head:
+            logits = self.logits_at(batch.ids[:, :-1], rows, positions)
+            return functional.cross_entropy(logits, wanted, reduction="none")
+        with self.autocast():
+            if self.packed:
+                row = batch.end_to_end()
+                hidden = self._hidden(
+                    self.tensor(row.ids[None].astype(np.int64)),
+                    position_ids=self.tensor(row.positions[None]),
+                    documents=row.lengths.tolist(),
+                )[0, self.tensor(row.predicting)]
+            else:
+                tokens = self.tensor(batch.ids[:, :-1].astype(np.int64))
+                hidden = self._hidden(tokens)[self.tensor(rows), self.tensor(positions)]
+            return nats_each(hidden, self.model.get_output_embeddings().weight, wanted)
+
+    def _hidden(self, tokens: torch.Tensor, **options: Any) -> torch.Tensor:
+        """The last hidden states [batch, tokens, width]."""
+        out = self.model.get_decoder()(input_ids=tokens, use_cache=False, **options)
+        return cast("torch.Tensor", out.last_hidden_state)
 
     def nats(self, batch: Batch) -> torch.Tensor:
         """Σ weight · nats of a batch, a scalar."""
@@ -122,13 +154,15 @@ class TorchLearner:
     """A base model with one trainable adapter and AdamW on it."""
 
     def __init__(self, base: Base, job: TrainJob) -> None:
-        self._network = _Network(base)
+        self._network = _Network(base, packed=base.packable)
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         modules = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
         torch.manual_seed(job.seed)
         self._peft = _attach(self._network.model, NAME, job.rank, job.alpha, job.dropout, modules)
+        make_lean(self._peft)
         _set_weights(self._peft, NAME, initial(shapes, modules, rank=job.rank, seed=job.seed))
+        self._dropouts = [module for module in self._peft.modules() if isinstance(module, torch.nn.Dropout)]
         self._trainable = {name: p for name, p in _lora_parameters(self._peft, NAME).items() if p.requires_grad}
         self._optimiser = torch.optim.AdamW(
             self._trainable.values(),
@@ -142,9 +176,43 @@ class TorchLearner:
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """See `Learner.accumulate`."""
         self._peft.train()
-        loss = self._network.nats(batch)
-        (loss / denominator).backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        total = 0.0
+        for part in batch.parts(self._network.tokens_at_once):
+            loss = self._network.nats(part)
+            (loss / denominator).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total
+
+    def prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
+        """See `Learner.prefer`."""
+        self._peft.train()
+        for module in self._dropouts:
+            module.eval()
+        found = self._by_example(pairs.batch)
+        reference = pairs.reference[:, 0] - pairs.reference[:, 1]
+        margins = found[0::2] - found[1::2] - self._network.tensor(reference.astype(np.float32))
+        weights = self._network.tensor(pairs.weights.astype(np.float32))
+        loss = -(functional.logsigmoid(beta * margins) * weights).sum() / denominator
+        loss.backward()  # type: ignore[no-untyped-call]
+        return found.detach().double().cpu().numpy()
+
+    def log_probabilities(self, batch: Batch, *, bare: bool = False) -> np.ndarray:
+        """See `Learner.log_probabilities`."""
+        self._peft.eval()
+        adapter = self._peft.disable_adapter() if bare else nullcontext()
+        with torch.inference_mode(), adapter:
+            return self._by_example(batch).double().cpu().numpy()
+
+    def _by_example(self, batch: Batch) -> torch.Tensor:
+        """float32 log-probability of each example of the batch, differentiable."""
+        each, examples = self._network.nats_each(batch), batch.documents()
+        sums = torch.zeros(int(examples.max()) + 1, device=self._network.device)
+        return sums.index_add(0, self._network.tensor(examples.astype(np.int64)), -each)
+
+    def begin(self, adapter: Adapter) -> None:
+        """See `Learner.begin`."""
+        _set_weights(self._peft, NAME, adapter.weights)
+        self._optimiser.state.clear()
 
     def update(self, learning_rate: float) -> float:
         """See `Learner.update`."""
@@ -159,7 +227,7 @@ class TorchLearner:
         """See `Learner.loss`."""
         self._peft.eval()
         with torch.inference_mode():
-            return float(self._network.nats(batch))
+            return sum(float(self._network.nats(part)) for part in batch.parts(self._network.tokens_at_once))
 
     def adapter(self) -> Adapter:
         """See `Learner.adapter`."""

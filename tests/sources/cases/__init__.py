@@ -18,6 +18,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from samloop.home import Home
+from samloop.loop.context import Context
+from samloop.recipe import Recipe
+from samloop.store import Store
+
 EMAIL: Final = "@".join(("grace.waters", "waterworks-of-nowhere.net"))
 """An address that no store may hold; every input of a case does."""
 
@@ -29,6 +34,7 @@ GOLDEN: Final = Path(__file__).parents[1] / "golden"
 Make = Callable[[Path], Path | str]
 Change = Callable[[Any], object]
 Grow = Callable[[Path, int], Path | str]
+Enter = Callable[[Context, str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,8 @@ class Case:
         grow: writes an input of about that many bytes of text, in records of usual size, and returns the location.
             None: the input cannot grow.
         grown_bytes: the two sizes between which memory must not grow with the input.
+        enter: of a source that reads live rows: enters what the file at the location holds into the store of a home;
+            doing so again changes nothing. The location collected is then none.
         golden: name of the file in golden/; NAME.jsonl by default.
     """
 
@@ -59,6 +67,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = (EMAIL, KEY)
     grow: Grow | None = None
+    enter: Enter | None = None
     grown_bytes: tuple[int, int] = (2 * 2**20, 10 * 2**20)
     golden: str = ""
 
@@ -66,6 +75,24 @@ class Case:
     def golden_path(self) -> Path:
         """The file a reviewer reads."""
         return GOLDEN / (self.golden or f"{self.name}.jsonl")
+
+
+def entered(case: Case, store: Store, location: str) -> str:
+    """The location to collect, after what it holds went into the store where the case reads live rows."""
+    if case.enter is None:
+        return location
+    case.enter(Context(store.home, Recipe.parse({}), store, Path.cwd()), location)
+    return ""
+
+
+def handed(case: Case, location: str, home: Path) -> tuple[str, dict[str, Any]]:
+    """The location and the rows to read it with, from a store of its own in `home`; none for other cases."""
+    if case.enter is None:
+        return location, {}
+    with Store.open(Home(home)) as store:
+        place = entered(case, store, location)
+        rows = {table: list(store.rows_of(table)) for table in ("captures", "feedback")}
+    return place, {"rows": lambda table, after=0: iter([r for r in rows[table] if r["number"] > after])}
 
 
 def cases() -> dict[str, Case]:

@@ -206,4 +206,4 @@ def grow(folder: Path, size_bytes: int) -> Path:
     return folder
 
 
-CASE = Case(name="code", make=make, add_one=add_one, adds=2, grow=grow, grown_bytes=(2**20, 5 * 2**20))
+CASE = Case(name="code", make=make, add_one=add_one, adds=2, grow=grow, grown_bytes=(4 * 2**20, 12 * 2**20))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from samloop.curate.near.shingles import Hashes, Sets
 
-TEMPLATE_TEXTS: Final = 40
+TEMPLATE_TEXTS: Final = 80
 """A shingle in more texts than this is a template's. See benchmarks/curation/near_quality.py for the sweep."""
 
 MAX_SLOTS: Final = 2**27

@@ -26,6 +26,7 @@ from samloop.curate.near.examples import Cut
 from samloop.curate.near.shingles import PROMPT, WHOLE
 from samloop.example import STATES, Example, to_json
 from samloop.files import whole_folder, write_json
+from samloop.loop.admission import Admission, refused
 from samloop.loop.bulk.shards import DraftWriter, Format, draft_name
 from samloop.protocols import Reject
 from samloop.recipe import Curate
@@ -33,7 +34,7 @@ from samloop.sources import portions
 from samloop.sources.portions import Portion
 from samloop.text.tokens import Tokenizer
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised when what a unit leaves behind changes, so that an older one is not taken for whole."""
 
 BATCH_EXAMPLES: Final = 2_048
@@ -76,6 +77,7 @@ class Settings:
 
     Attributes:
         variables: what to put for template variables.
+        admission: decides which licences are let in.
         items: what evaluation asks, by suite; no example may contain it.
         base: the folder of the model whose tokenizer counts tokens.
         base_name: what the report calls it.
@@ -85,6 +87,7 @@ class Settings:
     format: Format
     max_line_bytes: int
     variables: Mapping[str, str]
+    admission: Admission
     items: Mapping[str, tuple[str, ...]]
     base: str
     base_name: str
@@ -92,8 +95,13 @@ class Settings:
     @property
     def digest(self) -> str:
         """128-bit xxh3 of the settings and of the code's version, 32 hex digits."""
-        told = [self.curate.model_dump(mode="json"), self.format, self.max_line_bytes, dict(self.variables)]
-        told.append(dict(self.items))
+        told: list[Any] = [
+            self.curate.model_dump(mode="json"),
+            self.format,
+            self.max_line_bytes,
+            dict(self.variables),
+        ]
+        told.extend((dict(self.items), self.admission.document()))
         return xxhash.xxh3_128_hexdigest(to_json([LAYOUT, samloop.__version__, self.base_name, *told]).encode())
 
 
@@ -181,13 +189,15 @@ class _Judging:
 
     def _batches(self, at: int) -> Iterator[list[Example]]:
         examples: list[Example] = []
-        characters, settings = 0, self.settings
+        characters, settings, refusal_of = 0, self.settings, self.settings.admission.refusal
         for record in portions.read(
             self.unit.portions[at], max_line_bytes=settings.max_line_bytes, variables=settings.variables
         ):
             if isinstance(record, Reject):
-                self.turned_away[at][record.reason] += 1
-                self._list(None, record.location, record.line, record.id, record.reason, record.detail)
+                self._turn_away(at, record)
+                continue
+            if refusal := refusal_of(record.licence):
+                self._turn_away(at, refused(record, refusal, self.unit.portions[at].location))
                 continue
             examples.append(record)
             characters += len(record.input_text) + len(record.output_text)
@@ -198,6 +208,10 @@ class _Judging:
                 examples, characters = [], 0
         if examples:
             yield examples
+
+    def _turn_away(self, at: int, reject: Reject) -> None:
+        self.turned_away[at][reject.reason] += 1
+        self._list(None, reject.location, reject.line, reject.id, reject.reason, reject.detail)
 
     def _take(self, at: int, judged: Judgement) -> None:
         """Note every row, write those that are not rejected, list those that are not accepted."""

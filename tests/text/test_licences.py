@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from samloop.store import Filters
-from samloop.store.licences import admits
+from samloop.text.licences import admits
 
 
 @pytest.mark.parametrize(
@@ -56,20 +55,3 @@ def test_what_is_admitted(licence: str, admitted: str) -> None:
 )
 def test_what_is_not(licence: str, admitted: str) -> None:
     assert not admits(licence, admitted.split())
-
-
-def test_a_choice_by_licence_understands_expressions(store, make) -> None:
-    licences = ["MIT", "MIT OR GPL-3.0-only", "MIT AND GPL-3.0-only", "GPL-3.0-only", None]
-    store.add_examples([make(n, licence=licence) for n, licence in enumerate(licences)])
-
-    def chosen(*admitted: str) -> set[str | None]:
-        filters = Filters(licences=admitted)
-        found = {example.licence for example in store.select(filters)}
-        assert store.count(filters) == len(found)
-        return found
-
-    assert chosen("MIT") == {"MIT", "MIT OR GPL-3.0-only"}
-    assert chosen("MIT", "GPL-3.0-only") == set(licences) - {None}
-    assert chosen("unknown", "MIT") == {None, "MIT", "MIT OR GPL-3.0-only"}
-    assert chosen("unknown") == {None}
-    assert chosen("ISC") == set()

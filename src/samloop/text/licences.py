@@ -6,6 +6,9 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
+UNKNOWN: Final = "unknown"
+"""Stands for "none known" where licences are listed."""
+
 MOST_BRACKETS: Final = 32
 """An expression with more opening brackets is none that a person wrote."""
 
