@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,6 +168,14 @@ def test_what_is_released_is_given_back() -> None:
     memory.release()
     assert memory.resident_bytes() < before - 150_000_000
     assert len(pin) == 1000
+
+
+def test_the_peak_of_a_small_process_is_not_that_of_its_large_parent() -> None:
+    held = b"x" * 300_000_000
+    code = "from samloop.train import memory; print(memory.peak_bytes())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 5_000_000 < int(said) < 200_000_000
+    assert memory.peak_bytes() > len(held)
 
 
 @pytest.fixture

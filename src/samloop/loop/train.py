@@ -17,6 +17,7 @@ from samloop.errors import NotFoundError, SamloopError, StoreError, TrainingErro
 from samloop.example import to_json
 from samloop.files import storing
 from samloop.loop.context import Context
+from samloop.loop.fit import refuse_unfitting
 from samloop.loop.runs import alone, find_run
 from samloop.prepare.dataset import Dataset
 from samloop.recipe import Recipe, Train
@@ -32,7 +33,10 @@ log = logging.getLogger(__name__)
 GUARD_SETTINGS: Final = ("pause_below_gb", "go_on_at_gb", "memory_wait_minutes")
 """Settings of [train] that say when a run pauses; they shape no weight, so they name no run."""
 
-UNNAMED: Final = {"min_new_examples", "preset", "model", "backend", "budget_minutes", *GUARD_SETTINGS}
+UNNAMED: Final = {
+    *("min_new_examples", "preset", "model", "backend", "budget_minutes", "refuse_beyond_memory"),
+    *GUARD_SETTINGS,
+}
 """Settings of [train] that do not make another run: they change no weight, or stand in its identity otherwise."""
 
 
@@ -94,8 +98,8 @@ def train(
 
     Raises:
         ModelError: the base cannot be used.
-        TrainingError: the run failed or was stopped, and its state in the store says so too; or another training is
-            at work in this home.
+        TrainingError: the run failed or was stopped, and its state in the store says so too; or it does not fit the
+            memory of this machine, or another training is at work in this home.
         MissingExtraError: the backend is not installed.
     """
     settings = context.recipe.train
@@ -112,6 +116,7 @@ def train(
         result: dict[str, Any] = known["result"]
         return result
     with alone(context):
+        refuse_unfitting(context.recipe, dataset)
         context.store.add_run(
             run_id=run_id,
             dataset_digest=dataset.digest,
@@ -149,7 +154,8 @@ def resume(context: Context, run: str, *, on_metric: OnMetric | None = None) -> 
         raise TrainingError(f"{run_id} is completed, so there is nothing to go on with; its adapter is whole")
     if not record["dataset_path"] or not Path(record["dataset_path"]).is_dir():
         raise NotFoundError(f"the dataset of {run_id} is gone from {record['dataset_path']}; train anew")
-    settings = Recipe.parse(record["recipe"], where=f"the recipe of {run_id}").train
+    recipe = Recipe.parse(record["recipe"], where=f"the recipe of {run_id}")
+    settings = recipe.train
     base = resolve_base(record["base"])
     if base_digest(base) != record["base_digest"]:
         raise TrainingError(
@@ -157,6 +163,7 @@ def resume(context: Context, run: str, *, on_metric: OnMetric | None = None) -> 
         )
     dataset = Dataset.open(Path(record["dataset_path"]))
     with alone(context):
+        refuse_unfitting(recipe, dataset)
         job = _job(context, settings, run_id, dataset, base, record["backend"], record["quick"])
         return _run(context, run_id, job, dataset, on_metric)
 
