@@ -174,6 +174,9 @@ class Train(Section):
     checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
     patience: int = Field(3, ge=0, description="validations without improvement before stopping; 0: never stop")
     quick_steps: int = Field(10, ge=1, description="optimiser steps of --quick")
+    report_to: tuple[Literal["mlflow", "wandb", "trackio"], ...] = Field(
+        (), description="trackers that get a run's figures by their own clients; empty: none"
+    )
     refuse_beyond_memory: bool = Field(True, description="refuse a run whose estimate exceeds the available memory")
     pause_below_gb: float = Field(0.3, ge=0, description="available memory, in 10⁹ bytes, below which a run pauses")
     go_on_at_gb: float = Field(0.5, ge=0, description="available memory, in 10⁹ bytes, at which it goes on")

@@ -71,13 +71,15 @@ def _dispatch(
 
 
 def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
-    """Train as `job` says; its "guard" is what `train.guard.Guard` takes, in the recipe's units."""
+    """Train as `job` says; its "guard" is what `train.guard.Guard` takes, in the recipe's units, and
+    "report_to" names the trackers of `train.report`."""
     end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
     from samloop.train.control import Control
     from samloop.train.driver import run
     from samloop.train.guard import GIGABYTE, Guard
     from samloop.train.job import TrainJob
+    from samloop.train.report import Report
 
     watch = job.pop("guard", {})
     guard = Guard(
@@ -88,8 +90,21 @@ def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, 
         ended=end.is_set,
         on_event=on_metric,
     )
-    result = run(TrainJob.from_dict(job), folder, on_metric, guard.should_stop, guard.between_steps)
-    return {**result, "reason": guard.reason} if result["state"] == "stopped" else result
+    names = job.pop("report_to", ())
+    parsed = TrainJob.from_dict(job)
+    report = Report(names, parsed.run_id, parsed.to_dict(), folder)
+
+    def on_line(line: Mapping[str, Any]) -> None:
+        on_metric(line)
+        report(line)
+
+    state = "failed"
+    try:
+        result = run(parsed, folder, on_line, guard.should_stop, guard.between_steps)
+        state = str(result["state"])
+    finally:
+        report.finish(state)
+    return {**result, "reason": guard.reason} if state == "stopped" else result
 
 
 def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef]) -> Model:

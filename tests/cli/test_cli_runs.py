@@ -199,3 +199,40 @@ def test_a_gap_that_is_the_wrong_way_round(run: Any, tmp_path: Path) -> None:
     ran = run("--json", "--config", path, "train", "--check")
     assert (ran.code, ran.error["code"]) == (2, "recipe")
     assert "go_on_at_gb = 0.5 is below pause_below_gb = 0.8; raise it" in ran.error["message"]
+
+
+def test_a_dry_run_tells_memory_by_part_and_trains_nothing(run: Any, home: Path) -> None:
+    told = run("--json", "train", "--model", "pocket", "--dry-run").data
+    parts = told["estimate"]
+    assert (told["model"], told["fits"], told["fitting_preset"]) == ("pocket", True, None)
+    names = ("program", "weights", "adapter", "optimiser", "activations", "logits", "held")
+    assert parts["training"] == sum(parts[name] for name in names)
+    shown = run("train", "--model", "pocket", "--dry-run").out
+    for name in names:
+        assert f"\n{name} " in shown
+    assert "It fits: " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not list(home.glob("runs/*"))
+
+
+def test_a_dry_run_that_does_not_fit_names_the_preset_that_would(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samloop.train.memory.available_bytes", lambda: 1_000_000_000)
+    recipe = ("--model", "pocket", "--backend", "mlx")
+    monkeypatch.setenv("SAMLOOP_TRAIN__BATCH_EXAMPLES", "64")
+    told = run("--json", "train", *recipe, "--dry-run").data
+    assert (told["fits"], told["fitting_preset"]) == (False, None)  # the variable holds for the preset as well
+    shown = run("train", *recipe, "--dry-run").out
+    assert "It does not fit: 1.0 GB of memory are available." in shown
+    assert "No preset fits; close other programs." in shown
+
+
+def test_a_tracker_that_is_not_installed(run: Any, filled: None, tmp_path: Path) -> None:
+    path = tmp_path / "tracked.toml"
+    path.write_text('[train]\nmodel = "pocket"\nmin_new_examples = 1\nreport_to = ["wandb"]\n')
+    ran = run("--json", "--config", path, "train")
+    assert (ran.code, ran.error["message"]) == (
+        1,
+        "train.report_to names wandb, which is not installed: pip install wandb",
+    )
+    path.write_text('[train]\nreport_to = ["wandbx"]\n')
+    assert run("--config", path, "train", "--check").code == 2

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from samloop.cli import train
+from samloop.cli.live import live
 from samloop.cli.output import duration, figure, shorten
 from samloop.cli.prepare import when
-from samloop.cli.progress import stages
 from samloop.cli.session import Session
 from samloop.errors import InputError
 
@@ -24,8 +24,6 @@ app = typer.Typer(
 
 FOLLOW_SECONDS: Final = 0.5
 """How often a followed run is looked at; metric lines come every few seconds."""
-
-GOING_ON: Final = ("pending", "training", "paused")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="An id, its beginning, or 'latest'.")]
 
@@ -71,10 +69,15 @@ def show(
 
         record = runs.find_run(context, run)
         if follow:
-            with stages(session.out) as tell:
-                while record["state"] in GOING_ON:
-                    for line in _metrics(record)[-1:]:
-                        tell("train", line)
+            with live(session.out, lines=True) as tell:
+                told = 0
+                while True:
+                    found = _lines(record)
+                    for line in found[told:]:
+                        tell(line)
+                    told = len(found)
+                    if record["state"] not in runs.AT_WORK:
+                        break
                     time.sleep(FOLLOW_SECONDS)
                     record = runs.find_run(context, record["run_id"])
         paused = runs.pause_reason(record)
@@ -114,10 +117,17 @@ def plot(
     metrics = _metrics(record)
     if not metrics:
         raise InputError(f"{record['run_id']} has no metrics yet, so there is nothing to draw")
-    from samloop.train.plot import plot_loss
+    from samloop.train.plot import plot_run
 
     target = output or Path(record["path"]) / "loss.png"
-    plot_loss(metrics, target, title=record["run_id"])
+    result, settings = record.get("result") or {}, (record.get("recipe") or {}).get("train") or {}
+    plot_run(
+        Path(record["path"]),
+        target,
+        title=record["run_id"],
+        best_step=result.get("best_step"),
+        checkpoint_steps=settings.get("checkpoint_steps", 0),
+    )
     session.out.result({"run_id": record["run_id"], "path": str(target)}, lambda: session.out.line(f"Wrote {target}"))
 
 
@@ -173,6 +183,12 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
     )
     kept = {name: value for name, value in record.items() if name not in ("recipe", "result", "metrics")}
     return {**kept, **{name: result.get(name) for name in names}}
+
+
+def _lines(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from samloop.train.metrics import read_lines
+
+    return read_lines(Path(record["path"]) / "metrics.jsonl") if record.get("path") else []
 
 
 def _metrics(record: Mapping[str, Any]) -> list[dict[str, Any]]:

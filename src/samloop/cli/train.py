@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from samloop.cli.live import live
 from samloop.cli.output import Output, figure
-from samloop.cli.progress import spinner, stages
+from samloop.cli.progress import spinner
 from samloop.cli.session import Session
 from samloop.errors import UsageError
 from samloop.train import told
@@ -60,8 +61,8 @@ def train(
             return
         with spinner(session.out, "Preparing"):
             dataset = prepare_stage.prepare(context)
-        with stages(session.out) as tell:
-            result = stage.train(context, dataset, quick=quick, on_metric=lambda news: tell("train", news))
+        with live(session.out) as tell:
+            result = stage.train(context, dataset, quick=quick, on_metric=tell)
     session.out.result(result, lambda: show(session.out, result))
 
 
@@ -72,8 +73,8 @@ def _resume(session: Session, run: str, others: Mapping[str, Any]) -> None:
     with session.context() as context:
         from samloop.loop import train as stage
 
-        with stages(session.out) as tell:
-            result = stage.resume(context, run, on_metric=lambda news: tell("train", news))
+        with live(session.out) as tell:
+            result = stage.resume(context, run, on_metric=tell)
     session.out.result(result, lambda: show(session.out, result))
 
 

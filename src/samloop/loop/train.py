@@ -24,7 +24,7 @@ from samloop.recipe import Recipe, Train
 from samloop.text.base import base_digest, resolve_base
 from samloop.train.control import Control
 from samloop.train.job import TrainJob
-from samloop.train.metrics import read_metrics
+from samloop.train.report import require_clients
 
 OnMetric = Callable[[dict[str, Any]], None]
 
@@ -34,7 +34,7 @@ GUARD_SETTINGS: Final = ("pause_below_gb", "go_on_at_gb", "memory_wait_minutes")
 """Settings of [train] that say when a run pauses; they shape no weight, so they name no run."""
 
 UNNAMED: Final = {
-    *("min_new_examples", "preset", "model", "backend", "budget_minutes", "refuse_beyond_memory"),
+    *("min_new_examples", "preset", "model", "backend", "budget_minutes", "refuse_beyond_memory", "report_to"),
     *GUARD_SETTINGS,
 }
 """Settings of [train] that do not make another run: they change no weight, or stand in its identity otherwise."""
@@ -103,6 +103,7 @@ def train(
         MissingExtraError: the backend is not installed.
     """
     settings = context.recipe.train
+    require_clients(settings.report_to)
     base = resolve_base(settings.model)
     backend = backend_name(settings.backend)
     run_id = run_name(context, dataset, quick=quick)
@@ -148,6 +149,7 @@ def resume(context: Context, run: str, *, on_metric: OnMetric | None = None) -> 
         NotFoundError: there is no such run, or its dataset is gone.
         TrainingError: it is completed, or its base is another one by now; else as `train`.
     """
+    require_clients(context.recipe.train.report_to)
     record = find_run(context, run)
     run_id = record["run_id"]
     if record["state"] == "completed":
@@ -184,6 +186,7 @@ def _job(
         **job.to_dict(),
         "kind": "train",
         "backend": backend,
+        "report_to": list(context.recipe.train.report_to),
         "guard": {name: getattr(context.recipe.train, name) for name in GUARD_SETTINGS},
     }
 
@@ -205,7 +208,7 @@ def _run(
     except Exception as error:
         store.update_run(run_id, state="failed", error=f"the process that followed it broke: {type(error).__name__}")
         raise
-    result["curve"] = _draw(folder, result)
+    result["curve"] = _draw(folder, result, job["checkpoint_steps"])
     if result["state"] != "completed":
         reason = result.get("reason")
         store.update_run(run_id, state=result["state"], result=result, error=reason)
@@ -239,13 +242,13 @@ class _Kept:
             self._on_metric(line)
 
 
-def _draw(folder: Path, result: Mapping[str, Any]) -> str:
+def _draw(folder: Path, result: Mapping[str, Any], checkpoint_steps: int) -> str:
     """The picture of the run's losses, beside its metrics."""
-    from samloop.train.plot import plot_loss  # matplotlib takes half a second, and only runs need it
+    from samloop.train.plot import plot_run  # matplotlib takes half a second, and only runs need it
 
     path = folder / "loss.png"
     with storing("the loss curve", path):
-        plot_loss(
-            read_metrics(folder / "metrics.jsonl"), path, title=str(result["run_id"]), best_step=result["best_step"]
+        plot_run(
+            folder, path, title=result["run_id"], best_step=result["best_step"], checkpoint_steps=checkpoint_steps
         )
     return str(path)
