@@ -37,7 +37,19 @@ FRAMEWORKS |= dict.fromkeys(("peft", "transformers", "trl", "accelerate"), FRAME
 FRAMEWORKS |= {"mlx_lm": FRAMEWORKS["mlx"]}
 """Who may import a training framework: the backend that is named after it, and nobody else."""
 
-HEAVY = ("torch", "mlx", "daft", "transformers", "pyarrow", "sqlalchemy", "numpy", "matplotlib", "tree_sitter")
+HEAVY = (
+    "torch",
+    "anthropic",
+    "openai",
+    "mlx",
+    "daft",
+    "transformers",
+    "pyarrow",
+    "sqlalchemy",
+    "numpy",
+    "matplotlib",
+    "tree_sitter",
+)
 
 PUBLIC = {
     "Context",
@@ -56,6 +68,8 @@ PUBLIC = {
     "Store",
     "StoreBusyError",
     "StoreError",
+    "TeacherBudgetError",
+    "TeacherError",
     "TrainingError",
     "UsageError",
     "capture_correction",

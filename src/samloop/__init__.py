@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         SourceError,
         StoreBusyError,
         StoreError,
+        TeacherBudgetError,
+        TeacherError,
         TrainingError,
         UsageError,
     )
@@ -64,6 +66,8 @@ __all__ = [
     "Store",
     "StoreBusyError",
     "StoreError",
+    "TeacherBudgetError",
+    "TeacherError",
     "TrainingError",
     "UsageError",
     "capture_correction",

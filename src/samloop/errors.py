@@ -11,6 +11,8 @@
     │   └── NotFoundError         no example, run, adapter or dataset has that name
     ├── MissingExtraError         an optional part is not installed
     ├── PluginError               a plug-in cannot be found or loaded
+    ├── TeacherError              a teacher could not be asked, or gave no answer
+    │   └── TeacherBudgetError    today's requests or tokens are used up
     ├── TrainingError             a run could not start or did not finish
     └── GateError                 an adapter may not change state that way
 
@@ -101,6 +103,18 @@ class PluginError(SamloopError):
     """A plug-in cannot be found or loaded."""
 
     code = "plugin"
+
+
+class TeacherError(SamloopError):
+    """A teacher could not be asked, or gave no answer."""
+
+    code = "teacher"
+
+
+class TeacherBudgetError(TeacherError):
+    """Today's requests or tokens are used up."""
+
+    code = "teacher_budget"
 
 
 class TrainingError(SamloopError):

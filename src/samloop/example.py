@@ -168,6 +168,7 @@ _CLOSED: Final = {"format": FORMATS, "domain": DOMAINS, "quality_tier": TIERS, "
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
 _ASCII_CONTROL: Final = bytes((*range(9), 11, 12, *range(14, 32), 127))
+_OTHER_CONTROL: Final = ("\ufeff", "\ufffe", "\uffff")
 _TRAILING = re.compile(r"[ \t]+\n")
 _SPACE = re.compile(r"\s+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -186,7 +187,8 @@ def normalise(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isprintable():
         # Most texts hold neither: looking for them so takes a quarter of the time of the two searches.
-        if not text.isascii() or len(text.encode().translate(None, _ASCII_CONTROL)) < len(text):
+        raw = text.encode("utf-8", "replace")
+        if len(raw.translate(None, _ASCII_CONTROL)) < len(raw) or any(mark in text for mark in _OTHER_CONTROL):
             text = _CONTROL.sub("", text)
         if " \n" in text or "\t\n" in text:
             text = _TRAILING.sub("\n", text)

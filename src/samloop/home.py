@@ -66,6 +66,10 @@ class Home:
         return self.path / "forms"
 
     @property
+    def teacher(self) -> Path:
+        return self.path / "teacher.json"
+
+    @property
     def lock(self) -> Path:
         return self.path / "turn.lock"
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 from samloop.example import Example, Message
+from samloop.teacher.answer import Answer as Answer  # a teacher's room lies below, and others' plug-ins name it here
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,8 @@ def source(
         in_parts: the report counts per file or table: what stands under ``dataset`` in the metadata of examples, and
             what follows the location in that of rejects.
         yields: other sources in whose names it speaks, because it brings their examples from elsewhere.
-        given: keyword-only parameters that the loop hands in, and that no recipe can set: "rows", a `RowReader`.
+        given: keyword-only parameters that the loop hands in, and that no recipe can set: "rows", a `RowReader`;
+            "ask", the recipe's `Teacher` where the source's option `ask_teacher` is set, None where it names none.
     """
 
     def mark(function: F) -> F:
@@ -320,19 +322,8 @@ def suite(name: str) -> Callable[[F], F]:
 # --- teachers ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a teacher said."""
-
-    text: str
-    model: str
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Teacher(Protocol):
-    """A stronger model: messages in, one answer out."""
+    """A stronger model: messages in, one answer out. One with a parameter `settings` gets the recipe's [teacher]."""
 
     def __call__(self, messages: Sequence[Message]) -> Answer: ...
 

@@ -163,6 +163,12 @@ class Train(Section):
     batch_examples: int = Field(4, ge=1, description="sequences per step of one device")
     accumulation_steps: int = Field(4, ge=1, description="batches per optimiser step")
     max_seq_tokens: int = Field(512, ge=16, description="longest training sequence")
+    packing: Literal["auto", "on", "off"] = Field(
+        "auto", description="sequences end to end without padding; auto: on torch, where the base allows it"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep less for the backward pass and compute it twice: less memory, a third slower"
+    )
     epochs: float = Field(1.0, gt=0, description="times each example is seen")
     learning_rate: float = Field(1e-4, gt=0, description="peak; it rises, then falls along a cosine")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps with rising learning rate")
@@ -192,6 +198,24 @@ class Train(Section):
                 f"go_on_at_gb = {self.go_on_at_gb:g} is below pause_below_gb = {self.pause_below_gb:g}; raise it"
             )
         return self
+
+
+class Teacher(Section):
+    """The stronger model that may be asked. Its key comes from the environment alone."""
+
+    kind: str = Field("", description="anthropic, openai (any endpoint of its protocol), or a plug-in's; empty: none")
+    model: str = Field("", description="name of the model, as the endpoint knows it")
+    base_url: str = Field("", description="address of the endpoint; empty: its maker's")
+    key_variable: str = Field(
+        "", description="environment variable with the key; empty: ANTHROPIC_API_KEY or OPENAI_API_KEY"
+    )
+    redact: bool = Field(True, description="whether personal data and secrets are taken out of what is sent")
+    requests_per_day: int = Field(200, ge=0, description="requests in a day (UTC); 0: no bound")
+    tokens_per_day: int = Field(500_000, ge=0, description="tokens in a day, sent and received; 0: no bound")
+    max_output_tokens: int = Field(1024, ge=1, description="longest answer")
+    timeout_seconds: float = Field(60.0, gt=0, description="how long to wait for an answer")
+    retries: int = Field(3, ge=0, le=20, description="further tries after a failure that may pass")
+    max_wait_seconds: float = Field(60.0, ge=0, description="longest wait between tries that an endpoint may ask for")
 
 
 class Evaluate(Section):
@@ -228,6 +252,7 @@ class Recipe(BaseSettings):
     curate: Curate = Curate()
     prepare: Prepare = Prepare()
     train: Train = Train()
+    teacher: Teacher = Teacher()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
 

@@ -12,7 +12,7 @@ import pytest
 from samloop.errors import SourceError
 from samloop.example import Example
 from samloop.protocols import Mark, Record, Reject
-from samloop.sources import code_database
+from samloop.sources import sqlite_files
 from samloop.sources.code_patterns import read
 
 LEVELS = '''\
@@ -109,11 +109,11 @@ def test_a_database_without_code_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_database, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_files, "LOCK_SECONDS", 0.05)
     place = database(tmp_path / "code.db", ("a.py", "python", LEVELS, None, None))
     with closing(sqlite3.connect(place)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(SourceError, match="is locked by another program; close that program"):
+        with pytest.raises(SourceError, match=r"cannot be read: database is locked \(another program is writing"):
             list(read(str(place), None))
 
 
@@ -122,6 +122,21 @@ def test_a_damaged_database_is_an_error_that_says_so(tmp_path: Path) -> None:
     place.write_bytes(b"SQLite format 3\0" + b"nonsense" * 500)
     with pytest.raises(SourceError, match="cannot be read"):
         list(read(str(place), None))
+
+
+def test_the_log_that_a_killed_program_left_is_read_too(tmp_path: Path) -> None:
+    place = database(tmp_path / "code.db", ("a.py", "python", LEVELS, None, None))
+    (tmp_path / "left").mkdir()
+    with closing(sqlite3.connect(place)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        with writer:
+            writer.execute("UPDATE files SET path = 'later.py'")
+        for name in ("code.db", "code.db-wal"):  # as they lie there when it is killed now
+            (tmp_path / "left" / name).write_bytes((tmp_path / name).read_bytes())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "left").iterdir()}
+    found = [record for record in read(str(tmp_path / "left" / "code.db"), None) if isinstance(record, Example)]
+    assert {example.metadata["path"] for example in found} == {"later.py"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "left").iterdir()} == before
 
 
 def test_reading_changes_nothing_and_needs_no_right_to_write(

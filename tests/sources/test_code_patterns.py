@@ -268,6 +268,16 @@ def test_one_file_can_be_named(tmp_path: Path) -> None:
     assert names(read(str(tmp_path / "b.py"), None)) == {"rising"}
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "got"),
+    [("notes.txt", "Nothing to run.", "'.txt'"), ("notes", "Nothing to run.", "one that tells no language")],
+)
+def test_a_named_file_that_is_no_code_is_an_error(tmp_path: Path, name: str, text: str, got: str) -> None:
+    write(tmp_path, {name: text})
+    with pytest.raises(SourceError, match=rf"a file with code \(\.py, .*{name}, got {got}; name such a file"):
+        list(read(str(tmp_path / name), None))
+
+
 @pytest.mark.parametrize("place", ["nowhere", "\0", "~nobody-of-that-name/x"])
 def test_a_place_that_is_not_there_is_an_error(tmp_path: Path, place: str) -> None:
     with pytest.raises(SourceError, match="correct"):

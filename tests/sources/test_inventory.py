@@ -255,6 +255,10 @@ DISTILLED = (
     "CREATE TABLE corrections (id)",
     "INSERT INTO corrections VALUES (1)",
 )
+OTHER_CODE = (
+    "CREATE TABLE files (max_stars_repo_path, programming_language, source_code)",
+    "INSERT INTO files VALUES (1, 2, 3)",
+)
 CODE = ('CREATE TABLE "the ""files""" (Path, Language, Content)', 'INSERT INTO "the ""files""" VALUES (1, 2, 3)')
 
 
@@ -264,6 +268,7 @@ CODE = ('CREATE TABLE "the ""files""" (Path, Language, Content)', 'INSERT INTO "
         (EXAMPLES, "sam-home", "training examples"),
         (DISTILLED, "sam-home", "distillation"),
         (CODE, "code", "code files"),
+        (OTHER_CODE, "code", "code files"),
     ],
 )
 def test_databases_are_told_by_their_tables(

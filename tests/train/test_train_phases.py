@@ -426,3 +426,18 @@ def test_sft_learns_a_correction_once_from_its_pair_and_its_plain_answer(base: P
     split = read_split(tmp_path / "train.jsonl", Tokenizer.load(base), 128)
     assert (len(split.answers), split.chosen, len(split.pairs)) == (3, 0, 1)
     assert set(split.answers.weights[: split.answers.starts[1]]) == {0.0, 3.0}
+
+
+def test_pairs_are_parted_between_pairs_and_never_within(base: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl", made_up_pairs(9))
+    pairs = read_split(tmp_path / "train.jsonl", Tokenizer.load(base), 128).pairs
+    reference = np.arange(18, dtype=np.float64).reshape(9, 2)
+    whole = pairs.batch(np.arange(9), 0, reference)
+    for most in (1, 60, 10_000):
+        parts = list(whole.parts(most))
+        assert np.concatenate([part.weights for part in parts]).tolist() == whole.weights.tolist()
+        np.testing.assert_array_equal(np.concatenate([part.reference for part in parts]), reference)
+        np.testing.assert_array_equal(np.concatenate([part.batch.lengths for part in parts]), whole.batch.lengths)
+        assert all(len(part.batch.ids) == 2 * len(part) for part in parts)
+        assert all(part.batch.tokens <= most or len(part) == 1 for part in parts)
+        assert len(parts) == {1: 9, 10_000: 1}.get(most, len(parts))

@@ -48,9 +48,28 @@ def finding(hit: np.ndarray, measure: np.ndarray) -> Finding:
     return Finding(pa.array(hit.astype(bool)), pa.array(measure.astype(np.float64)))
 
 
+def flat(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of a large_string column, one text after the other, and where each begins: int64, one more than
+    texts. What is null is empty."""
+    _, offsets, data = column.buffers()
+    if data is None or not len(column):
+        return np.zeros(0, dtype=np.uint8), np.zeros(len(column) + 1, dtype=np.int64)
+    bounds = np.frombuffer(offsets, dtype=np.int64)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(data, dtype=np.uint8)[bounds[0] : bounds[-1]], bounds - bounds[0]
+
+
+def _going_on(column: pa.Array) -> np.ndarray:
+    """By text, how many bytes only go on with the character before them: bytes less characters."""
+    raw, bounds = flat(column)
+    if raw.max(initial=0) < 128:
+        return np.zeros(len(column), dtype=np.int64)
+    return np.asarray(np.diff(np.searchsorted(np.flatnonzero((raw & 0xC0) == 0x80), bounds)))
+
+
 def characters(column: pa.Array) -> np.ndarray:
-    """Length of each text in characters; 0 where there is none."""
-    return _filled(pc.utf8_length(column))
+    """Length of each text in characters, int64; 0 where there is none."""
+    _, bounds = flat(column)
+    return np.asarray(np.diff(bounds) - _going_on(column))
 
 
 def _filled(column: pa.Array) -> np.ndarray:
@@ -60,15 +79,30 @@ def _filled(column: pa.Array) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
+@once_per_batch
+def _texts(_: pa.RecordBatch) -> dict[str, list[str]]:
+    """The columns that were asked for as texts so far."""
+    return {}
+
+
+def texts_of(batch: pa.RecordBatch, name: str) -> list[str]:
+    """The texts of a column without nulls as Python has them, made once for all rules; not to be changed."""
+    made = _texts(batch)
+    if name not in made:
+        made[name] = batch.column(name).to_pylist()
+    return made[name]
+
+
 def non_ascii(column: pa.Array) -> np.ndarray:
     """Boolean column: where a text has characters outside ASCII."""
-    return _filled(pc.not_equal(pc.binary_length(column), pc.utf8_length(column)))
+    return np.asarray(_going_on(column) > 0)
 
 
 def beyond_ascii(column: pa.Array) -> np.ndarray:
     """Bytes over characters of each text, less one: the share of characters outside ASCII, and more beyond Latin."""
-    length = characters(column).astype(np.int64)
-    return (_filled(pc.binary_length(column)) - length) / np.maximum(length, 1)
+    _, bounds = flat(column)
+    more = _going_on(column)
+    return np.asarray(more / np.maximum(np.diff(bounds) - more, 1))
 
 
 def summed(per_turn: np.ndarray, history: pa.Array) -> np.ndarray:
@@ -112,8 +146,17 @@ def matches(column: pa.Array, pattern: str, among: np.ndarray | None = None) -> 
     return _filled(pc.match_substring_regex(column, pattern))
 
 
-def counts(column: pa.Array, pattern: str) -> np.ndarray:
-    """How often an RE2 expression matches, without overlap."""
+def counts(column: pa.Array, pattern: str, among: np.ndarray | None = None) -> np.ndarray:
+    """How often an RE2 expression matches, without overlap.
+
+    Args:
+        among: where to look; elsewhere it is 0. None: everywhere.
+    """
+    if among is not None:
+        found = np.zeros(len(column), dtype=np.int64)
+        if among.any():
+            found[among] = counts(column.filter(pa.array(among)), pattern)
+        return found
     return _filled(pc.count_substring_regex(column, pattern)).astype(np.int64)
 
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from samloop.curate.batch import FEW, Columns
 from samloop.example import to_json
 from samloop.text.captured import redact_plain
@@ -67,15 +63,10 @@ def _suspects(columns: Columns, redactor: Redactor) -> Iterator[tuple[str, int, 
 
 
 def _seen(texts: Sequence[str], redactor: Redactor) -> Iterable[tuple[int, int]]:
-    """Which texts a bulk look sees something in, and what. One look at all: an expression takes long to compile."""
+    """Which texts a bulk look sees something in, and what."""
     if len(texts) <= FEW:
         return ((k, -1) for k in range(len(texts)))
-    column, seen = pa.array(texts, pa.large_string()), np.zeros(len(texts), dtype=np.int64)
-    for bits, expression in redactor.prefilters:
-        found = pc.match_substring_regex(column, expression)
-        seen |= found.to_numpy(zero_copy_only=False) * np.int64(bits)
-    some = np.flatnonzero(seen)
-    return zip(some.tolist(), seen[some].tolist(), strict=True)
+    return redactor.seen(texts)
 
 
 def _strings(value: Any, key: str = "") -> list[str]:

@@ -279,7 +279,7 @@ class _Intake:
         """
         recipe = self.context.recipe
         most, options = recipe.collect.batch_examples, _options(recipe, self.settings, self.read)
-        options |= live.handed(self.context, self.read)
+        options |= live.handed(self.context, self.read, options)
         examples: list[Example] = []
         end, characters, begun = _End(), 0, time.monotonic()
         for record in self.read(self.report.location, since, **options):

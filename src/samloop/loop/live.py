@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from samloop.loop.context import Context
 from samloop.loop.reading import given_to
+from samloop.loop.teacher import asking
 from samloop.protocols import Source
 from samloop.recipe import SourceSettings
 from samloop.sources.live_rows import PART
@@ -28,10 +29,17 @@ def _has_new(context: Context, kind: str) -> bool:
     return context.store.last_row(kind) > int(mark.get("row", 0))
 
 
-def handed(context: Context, read: Source) -> dict[str, Any]:
-    """What the source asked to be given."""
-    known = {"rows": context.store.rows_of}
-    return {name: known[name] for name in given_to(read)}
+def handed(context: Context, read: Source, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the source, with these options, asked to be given.
+
+    Raises:
+        PluginError, MissingExtraError: it shall ask a teacher that cannot be loaded.
+    """
+    makers: dict[str, Callable[[], Any]] = {
+        "rows": lambda: context.store.rows_of,
+        "ask": lambda: asking(context) if options.get("ask_teacher") else None,
+    }
+    return {name: makers[name]() for name in given_to(read)}
 
 
 def carried(context: Context, source_ids: Iterable[str | None], ids: Iterable[str]) -> list[tuple[str, str]]:

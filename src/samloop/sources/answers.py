@@ -43,24 +43,29 @@ _GUIDES: Final = tuple(
                 |shown|saw)\s+(?:above|before|earlier|previously|below|later|in)\b""",
         ),
         (
-            "cover discuss look learn explore see talk get go explain",
+            "will we'll we’ll you'll you’ll",
             r"""\b(?:we|you)(?:['’]ll|\s+will)\s+(?:also\s+)?(?:cover|discuss|look\s+at|learn|explore|see|talk|get\s+to
                 |go\s+over|explain)\b""",
         ),
         (
-            "here below above also more further additional recall information details",
-            r"""\b(?:click\s+here|see\s+(?:here|below|above)|(?:see|read)\s+(?:also|more)|(?:for|about)\s+(?:more
-                |further|additional)\b[^.]{0,25}\b(?:information|details?|on|about)\b|recall\s+from
+            "click see read recall information",
+            r"""\b(?:click\s+here|see\s+(?:here|below|above)|(?:see|read)\s+(?:also|more)|recall\s+from
                 |more\s+information:\s*<?https?:)""",
+        ),
+        (
+            "more further additional",
+            r"""\b(?:for|about)\s+(?:more|further|additional)\b[^.]{0,25}\b(?:information|details?|on|about)\b""",
         ),
         ("let's let’s", r"\blet['’]s\s+(?:look|see|move\s+on|start|begin|explore|turn)\b"),
         ("licensed", r"\b(?:dual-)?licensed\s+under\b"),
     )
 )
 _GUIDE_WORDS: Final = frozenset().union(*(words for words, _ in _GUIDES))
-_NO_LETTERS: Final = str.maketrans(dict.fromkeys('\n\t.,:;!?()[]*_`>"“”', " "))
-_ELSEWHERE: Final = re.compile(r"\b(?:listing|figure|fig\.|table|example)\s+\d+(?:[-.]\d+)+\b", re.IGNORECASE)
-_NUMBER: Final = re.compile(r"\d[-.]\d")
+_MARKS: Final = '\n\t.,:;!?()[]*_`>"'
+_NO_LETTERS: Final = str.maketrans(dict.fromkeys(_MARKS, " "))
+_NO_LETTERS_RAW: Final = bytes(0x20 if chr(byte) in _MARKS else byte for byte in range(256))
+_NUMBERED: Final = ("listing", "figure", "fig.", "table", "example")
+_NUMBER_BEHIND: Final = re.compile(r"\s+\d+(?:[-.]\d+)+\b")
 _SENTENCE_END: Final = re.compile(
     r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bvs\.)(?<!\betc\.)[\"”’)*_`]*\s+(?=[\"“(*_`]*[A-Z0-9`])"
 )
@@ -136,7 +141,19 @@ def is_navigation(block: Block) -> bool:
 
 def speaks_of_numbered(text: str) -> bool:
     """Whether a text speaks of a numbered listing or figure, which stands elsewhere."""
-    return bool(_NUMBER.search(text)) and bool(_ELSEWHERE.search(text))
+    lower = text.lower()
+    return any(_is_numbered(lower, word) for word in _NUMBERED if word in lower)
+
+
+def _is_numbered(text: str, word: str) -> bool:
+    """Whether a number with parts ("4-1", "2.3") stands behind a word somewhere in `text`."""
+    at = text.find(word)
+    while at >= 0:
+        before, end = text[at - 1 : at], at + len(word)
+        if not (before.isalnum() or before == "_") and _NUMBER_BEHIND.match(text, end):
+            return True
+        at = text.find(word, end)
+    return False
 
 
 def is_announcement(text: str) -> bool:
@@ -155,10 +172,19 @@ def is_thin(answer: str) -> bool:
 
 def speaks_of_document(text: str) -> bool:
     """Whether a text speaks of the document it stands in and not of its subject."""
-    words = _GUIDE_WORDS.intersection(text.lower().translate(_NO_LETTERS).split())
+    words = _GUIDE_WORDS.intersection(_words_of(text.lower()))
     return bool(words) and any(
         not triggers.isdisjoint(words) and pattern.search(text) for triggers, pattern in _GUIDES
     )
+
+
+def _words_of(text: str) -> list[str]:
+    """The words of a text, as far as blanks and a few marks part them."""
+    if not text.isascii():  # where a table is looked up for each character: most of these hold quotes alone
+        text = text.replace("“", " ").replace("”", " ")
+        raw = text.encode("utf-8", "replace").translate(_NO_LETTERS_RAW)
+        return raw.decode().split()
+    return text.translate(_NO_LETTERS).split()
 
 
 def without_guidance(text: str) -> str:

@@ -171,6 +171,7 @@ _BY_SUFFIX: Final = {
     ".swift": SWIFT,
     **dict.fromkeys((".sh", ".bash"), BASH),
 }
+SUFFIXES: Final = tuple(_BY_SUFFIX)
 _BY_NAME: Final = {
     **{language.name: language for language in (PYTHON, RUST, JAVASCRIPT, TYPESCRIPT, VUE, SWIFT, BASH)},
     **{"py": PYTHON, "python3": PYTHON, "rs": RUST, "js": JAVASCRIPT, "jsx": JAVASCRIPT, "node": JAVASCRIPT},

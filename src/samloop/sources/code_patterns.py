@@ -13,13 +13,24 @@ from typing import Any, Final
 
 import xxhash
 
+from samloop.errors import SourceError
 from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.code_answers import File, Left
 from samloop.sources.code_database import Row, rows
-from samloop.sources.code_files import MAX_FILE_BYTES, Entry, Folder, Tree, left_out, normalised, open_tree
+from samloop.sources.code_files import (
+    MAX_FILE_BYTES,
+    SHEBANG_BYTES,
+    Entry,
+    Folder,
+    Tree,
+    language_of,
+    left_out,
+    normalised,
+    open_tree,
+)
 from samloop.sources.code_fixes import Fix, Fixes
-from samloop.sources.code_languages import Language, language_of_name, language_of_path
+from samloop.sources.code_languages import SUFFIXES, Language, language_of_name, language_of_path
 from samloop.sources.code_licences import own_licence
 from samloop.sources.code_records import SOURCE, Files, Job, Limits, example_of
 from samloop.sources.code_stamps import Stamps
@@ -76,6 +87,8 @@ def read(
         yield from _Database(tree.only, stamps, limits, name or tree.only.stem).records()
         return
     count = processors() if workers is None else workers
+    if isinstance(tree, Folder) and tree.only is not None:
+        _check_language(tree.only)
     reader = _Reader(tree, stamps, limits, tests=tests, workers=count)
     commits = known.get("commits")
     with closing(tree):
@@ -86,6 +99,25 @@ def read(
         found = Fixes(repository, max_function_characters, reader.fix)
         files = stamps.text(whole=True)
         yield from found.records(commits, lambda value: Mark({"files": files, "commits": value}))
+
+
+def _check_language(path: Path) -> None:
+    """Whether a file that was named is one that can be read at all.
+
+    Raises:
+        SourceError: its language is not read.
+    """
+    try:
+        with path.open("rb") as file:
+            known = language_of(path.name, file.read(SHEBANG_BYTES))
+    except OSError:
+        return  # reading it will tell why
+    if known is None:
+        got = f"'{path.suffix}'" if path.suffix else "one that tells no language"
+        raise SourceError(
+            f"expected a file with code ({', '.join(SUFFIXES)}) or a database of code at {readable(path)}, "
+            f"got {got}; name such a file, or a folder with some"
+        )
 
 
 class _Reader:

@@ -32,7 +32,7 @@ _TITLE_CASED: Final = re.compile(r"[A-Z][a-z'’]+(?:-[A-Za-z]?[a-z]*)*")
 _UNDERLINES: Final = ("===", "---", "~~~", "^^^", '"""')
 _TITLES: Final = ("#", "title:", "- [", "* [", "1. [")
 _AROUND: Final = re.compile(r"^[^\w`]+|[^\w`]+$")
-_STOPS: Final = ("", ",", ".", ":", ";", ")", "s")
+_STOPS: Final = ",.:;)s"
 
 
 _LANGUAGES: Final = frozenset(
@@ -77,7 +77,6 @@ class SentenceCase:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._words: frozenset[str] | None = None
         self._known: dict[str, str] = {}
 
     def __call__(self, word: str) -> str:
@@ -93,31 +92,35 @@ class SentenceCase:
             return word
         if plain in _NAMES:
             return word
-        if self._words is None:
-            self._text = _without_titles(self._text)
-            self._words = frozenset(self._text.split())
-        small = plain.lower()
-        if any(small + stop in self._words for stop in _STOPS):
-            return word.lower()
-        return word if self._is_name(plain) else word.lower()
+        return word if not self._has_small(plain.lower()) and self._is_name(plain) else word.lower()
+
+    def _has_small(self, small: str) -> bool:
+        """Whether the document has the word without a capital: looked for, since most are found soon."""
+        text = self._text
+        at = text.find(small)
+        while at >= 0:
+            end = at + len(small)
+            after = text[end : end + 2]
+            ends = not after or after[0].isspace() or (after[0] in _STOPS and (len(after) == 1 or after[1].isspace()))
+            if ends and (at == 0 or text[at - 1].isspace()) and not self._in_title(at):
+                return True
+            at = text.find(small, end)
+        return False
 
     def _is_name(self, plain: str) -> bool:
         """Whether the document has the word with its capital inside a sentence."""
         at = self._text.find(" " + plain)
-        while at > 0:
-            before = self._text[at - 1]
-            if "a" <= before <= "z" or before == ",":
+        while at >= 0:
+            before = self._text[at - 1] if at else ""
+            if ("a" <= before <= "z" or before == ",") and not self._in_title(at):
                 return True
             at = self._text.find(" " + plain, at + 1)
         return False
 
-
-def _without_titles(text: str) -> str:
-    """A text without its headings and tables of contents, whose capitals tell nothing."""
-    lines = text.split("\n")
-    below = [*lines[1:], ""]
-    return "\n".join(
-        line
-        for line, after in zip(lines, below, strict=True)
-        if not line.lstrip(" ").startswith(_TITLES) and not after.startswith(_UNDERLINES)
-    )
+    def _in_title(self, at: int) -> bool:
+        """Whether a place is in a heading or a table of contents, whose capitals tell nothing."""
+        text = self._text
+        start = text.rfind("\n", 0, at) + 1
+        end = text.find("\n", at)
+        line = text[start : end if end >= 0 else None]
+        return line.lstrip(" ").startswith(_TITLES) or (end >= 0 and text.startswith(_UNDERLINES, end + 1))

@@ -142,7 +142,9 @@ def heading_text(content: str, labels: Container[str] = ()) -> str:
     """A heading as plain words: code keeps its backticks, emphasis, links, emoji and attribute lists go."""
     text = content[:MAX_HEADING_CHARACTERS]
     if not text.isascii() or not text.replace(" ", "").isalnum():
-        text = clean(_ATTRIBUTES.sub("", text), labels)
-        text = _EMPHASIS.sub(r"\2", _BOLD.sub(r"\2", text))
-        text = _EMOJI.sub("", text)
+        text = clean(_ATTRIBUTES.sub("", text) if "}" in text else text, labels)
+        if "*" in text or "_" in text:
+            text = _EMPHASIS.sub(r"\2", _BOLD.sub(r"\2", text))
+        if ":" in text or not text.isascii():
+            text = _EMOJI.sub("", text)
     return " ".join(text.split()).strip(" #¶")

@@ -7,19 +7,19 @@ import sqlite3
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Final
-from urllib.parse import quote
 
 import orjson
 
+from samloop.sources.code_database import code_in
 from samloop.sources.drafts import Unfit
 from samloop.sources.files import HEAD_BYTES
 from samloop.sources.json_split import Splitter
 from samloop.sources.look import Look, NothingHere, Unreadable
 from samloop.sources.sidecars import licence_of
-from samloop.sources.sqlite_files import quoted
+from samloop.sources.sqlite_files import Unreadable as Undone
+from samloop.sources.sqlite_files import opened, quoted, tables_of
 from samloop.sources.unpack import ALWAYS_BYTES, MOST_RATIO
 
 MAX_ELEMENT_BYTES: Final = 64 * 2**20
@@ -29,36 +29,28 @@ _DISTILLATION: Final = frozenset(
     "reasoning_patterns corrections principles review_queue chain_of_thought preference_pairs skill_templates "
     "raw_interactions".split()
 )
-_CODE: Final = (
-    frozenset({"path", "file_path", "filepath"}),
-    frozenset({"language", "lang"}),
-    frozenset({"content", "code", "source"}),
-)
 
 
 def look_at_database(path: Path) -> Look:
     """What an SQLite file holds: examples, distilled answers, or code.
 
-    It is opened as a file that nobody writes: no lock is taken, and no file appears beside it. What another program
-    is writing at the time may be missing from the counts.
+    No lock is taken, and no file appears beside it. What another program is writing at the time may be missing from
+    the counts.
 
     Raises:
         NothingHere: its tables hold nothing known.
         Unreadable: it is damaged, or another program is writing it.
     """
     try:
-        with closing(sqlite3.connect(f"file:{quote(bytes(path))}?immutable=1", uri=True)) as database:
+        with opened(path, glance=True) as database:
             return _tables(path, database)
-    except sqlite3.Error as error:
-        raise Unreadable(str(error)) from None
+    except Undone as problem:
+        raise Unreadable(f"{problem.reason} ({problem.detail.partition(';')[0]})") from None
 
 
 def _tables(path: Path, database: sqlite3.Connection) -> Look:
-    listed = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT ?", (MAX_TABLES,))
-    columns: dict[str, frozenset[str]] = {}
-    for (name,) in listed.fetchall():
-        described = database.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
-        columns[name] = frozenset(row[1].lower() for row in described)
+    tables = tables_of(database)[:MAX_TABLES]
+    columns = {table.name: frozenset(map(str.lower, table.columns)) for table in tables}
     kind: str | None = "sam-home"
     if "store_meta" in columns and "training_examples" in columns:
         kind, format_, wanted = None, "samloop store", ["training_examples"]
@@ -66,7 +58,7 @@ def _tables(path: Path, database: sqlite3.Connection) -> Look:
         format_, wanted = "training examples", ["training_examples"]
     elif wanted := sorted(_DISTILLATION & columns.keys()):
         format_ = "distillation"
-    elif wanted := [name for name, found in columns.items() if all(found & some for some in _CODE)][:1]:
+    elif wanted := [table.name for table in tables if code_in(table)]:
         kind, format_ = "code", "code files"
     else:
         raise NothingHere("none of its tables holds examples or code")

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from samloop.errors import SourceError
+from samloop.example import Example
 from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, source
 from samloop.sources.english import translations
 from samloop.sources.in_order import answered, processors
 from samloop.sources.project import project_of
+from samloop.sources.taught import Ask, Asked, asked_in_turn, sections_of
 from samloop.sources.tree import SOURCE, SUFFIXES, Entry, Job, Tree
 from samloop.sources.tree_workers import TreeWorkers
 
@@ -38,7 +40,7 @@ _SKIPPED_FOLDERS: Final = frozenset(
 )
 
 
-@source(SOURCE, needs_location=True)
+@source(SOURCE, needs_location=True, given=("ask",))
 def read(
     location: str,
     since: Mapping[str, Any] | None,
@@ -46,6 +48,8 @@ def read(
     max_answer_characters: int = 1600,
     subject: str | None = None,
     workers: int | None = None,
+    ask: Ask | None = None,
+    ask_teacher: int = 0,
 ) -> Iterator[Record]:
     """Yield question and answer pairs from the documents under `location`, a Reject for what teaches nothing.
 
@@ -57,10 +61,17 @@ def read(
             answer fit into the 512 tokens of the smallest preset, at about four characters of prose a token.
         subject: what the documents are about ("ripgrep"); by default the title of the folder's README or index.
         workers: processes that read a large tree beside this one; by default one per processor.
+        ask: asks the recipe's teacher; None: there is none.
+        ask_teacher: how many questions a teacher is asked for per section, beside the plain ones; 0: it is not asked.
 
     Raises:
-        SourceError: the location does not exist or is neither a folder nor a document.
+        SourceError: the location does not exist or is neither a folder nor a document, or a teacher shall be asked
+            and there is none.
     """
+    if ask_teacher and ask is None:
+        raise SourceError(
+            "ask_teacher needs a teacher, and the recipe names none; name one as teacher.kind, or leave it out"
+        )
     root, paths = _found(location)
     known: dict[str, Entry] = dict(since.get("files", {})) if since else {}
     done: dict[str, Entry] = {}
@@ -79,8 +90,42 @@ def read(
                 done[job[1]] = entry
             if len(done) >= marked + MARK_FILES:
                 marked = len(done)
-                yield Mark({"files": {**known, **done}})
-    yield Mark({"files": done})
+                yield Mark({"files": {**known, **done}} | _questions(since))
+    if not ask_teacher or ask is None:
+        yield Mark({"files": done} | _questions(since))
+        return
+    before = _questions(since).get("questions", {})
+    asked = {name: before.get(name, {}) for name in done}
+    yield Mark({"files": done, "questions": dict(asked)})
+    for record in _taught(tree, done, asked, ask, ask_teacher):
+        yield Mark({"files": done, "questions": dict(asked)}) if isinstance(record, Asked) else record
+
+
+def _taught(
+    tree: Tree, files: Mapping[str, Entry], asked: dict[str, Any], ask: Ask, count: int
+) -> Iterator[Example | Reject | Asked]:
+    """What the teacher asks about each section of `files` that it was not asked about; `asked` tells which it was."""
+    for name, entry in files.items():
+        before = asked.get(name, {})
+        if before.get("of") == entry[2] or name.endswith("/"):  # the whole file, as it is now; or a folder
+            continue
+        records, _ = tree.read((str(tree.root / name), name, None))
+        sections = dict(sections_of(records))
+        done = {digest: True for digest in before.get("done", ()) if digest in sections}
+        for record in asked_in_turn(iter(sections.items()), done, ask, count):
+            if isinstance(record, Asked):
+                done[record.digest] = True
+                asked[name] = {"done": list(done)}
+            yield record
+        if len(done) < len(sections):  # the teacher had enough
+            return
+        asked[name] = {"of": entry[2], "done": list(done)}
+    yield Asked("")
+
+
+def _questions(since: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a mark tells of questions, handed on while plain ones are read."""
+    return {"questions": since["questions"]} if since and "questions" in since else {}
 
 
 def _jobs(

@@ -44,6 +44,7 @@ _DEFINITION: Final = re.compile(r" {0,3}[:~][ \t]+(?=\S)")
 _CONTAINER: Final = re.compile(r":::+.*$|\[![A-Za-z]+\][+-]?\s*$")
 _HIGHLIGHT: Final = re.compile(r"\s*(?:\{%-?\s*highlight\s+([\w+#-]+)|\{\{[<%]\s*highlight\s+([\w+#-]+))")
 _ESM: Final = re.compile(r"(?:import\s+(?:[\w*{'\"]).*(?:from\s|['\"])|export\s+(?:const|default|function|\{))")
+_AFTER_LANGUAGE: Final = re.compile(r"[\s,{:]")
 _MYST: Final = re.compile(r"\{([\w:.-]+)\}\s*(.*)$")
 _TERM_ITEM: Final = re.compile(r"\A([^\n]{1,200})\n+[-*+] : (.*)\Z", re.DOTALL)
 
@@ -135,21 +136,18 @@ class _Scanner:
         if not opened or ("`" in opened[1] and "`" in opened[2]):
             return None
         mark, indent = opened[1], len(lines[at]) - len(lines[at].lstrip(" "))
-        after, body = at + 1, list[str]()
-        while after < len(lines):
-            bare = lines[after].strip()
-            if bare.startswith(mark) and not bare.strip(mark[0]):
-                break
-            body.append(lines[after])
+        after, sign = at + 1, mark[0]
+        while after < len(lines) and (mark not in lines[after] or lines[after].strip().strip(sign)):
             after += 1
+        body = lines[at + 1 : after]
         if indent:
             body = [line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in body]
         yield from self._fenced(opened[2].strip(), body)
         return after + 1
 
     def _fenced(self, info: str, body: list[str]) -> Iterator[Event]:
-        language = re.split(r"[\s,{:]", info, maxsplit=1)[0].lower()
-        directive = _MYST.match(info)
+        language = info.lower() if info.isalnum() else _AFTER_LANGUAGE.split(info, maxsplit=1)[0].lower()
+        directive = _MYST.match(info) if info[:1] == "{" else None
         if directive:
             name = directive[1].lower()
             if name in on.ABSENT:
@@ -168,8 +166,8 @@ class _Scanner:
         content = "\n".join(body).rstrip()
         if self.includes and on.is_include(content):
             return Block("code", language=language, missing=True)
-        if language in ("rust", "rs"):  # lines that a documentation tool hides are not meant to be read
-            content = "\n".join(line for line in content.split("\n") if not re.match(r"\s*#(?: |$)", line))
+        if language in ("rust", "rs") and "#" in content:  # what a documentation tool hides is not meant to be read
+            content = "\n".join(line for line in content.split("\n") if f"{line.lstrip()} "[:2] != "# ")
         if not content.strip():
             return Block("code")
         return code_block(content, language if len(language) < 30 else "")

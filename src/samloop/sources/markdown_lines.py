@@ -40,7 +40,9 @@ _CELL_END: Final = re.compile(r"(?<!\\)\|")
 
 def is_include(raw: str) -> bool:
     """Whether a text is pulled in from elsewhere."""
-    return any(mark in raw for mark in MARKS_OF_INCLUDES) and bool(INCLUDE.search(raw))
+    # Each of `MARKS_OF_INCLUDES` holds one of these.
+    may = "{" in raw or "<<<" in raw or ":::" in raw or "--8<--" in raw
+    return may and any(mark in raw for mark in MARKS_OF_INCLUDES) and bool(INCLUDE.search(raw))
 
 
 def interrupts(line: str) -> bool:

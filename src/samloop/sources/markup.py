@@ -46,7 +46,7 @@ def fragment(source: str) -> Iterator[Block]:
 
 def words(tag: str) -> str:
     """What is left of a line of tags without them."""
-    return _PIECES.sub("", _ARROW.sub("", tag)).strip()
+    return _PIECES.sub("", _ARROW.sub("", tag) if "{" in tag or "=>" in tag else tag).strip()
 
 
 def label(tag: str) -> Iterator[Block]:

@@ -71,15 +71,21 @@ def stamp(path: Path) -> dict[str, int]:
 
 
 @contextmanager
-def opened(path: Path, lock_seconds: float = LOCK_SECONDS) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, lock_seconds: float | None = None, *, glance: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection that can only read, in one transaction, so that all tables are of one moment.
+
+    Args:
+        lock_seconds: how long to wait for a program that is writing; `LOCK_SECONDS` by default.
+        glance: its tables are only to be counted: no lock is taken or waited for, so that what another program is
+            writing at the time may be missing.
 
     Raises:
         Unreadable: it is locked, damaged, or no database; also while it is read.
     """
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(closing(_connect(path, lock_seconds, stack)))
+            wait = LOCK_SECONDS if lock_seconds is None else lock_seconds
+            connection = stack.enter_context(closing(_connect(path, wait, stack, glance=glance)))
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             for pragma in ("query_only = ON", "trusted_schema = OFF"):
                 connection.execute(f"PRAGMA {pragma}")
@@ -92,14 +98,14 @@ def opened(path: Path, lock_seconds: float = LOCK_SECONDS) -> Iterator[sqlite3.C
             raise Unreadable("cannot be read", f"{error.strerror}; check its permissions") from None
 
 
-def _connect(path: Path, lock_seconds: float, stack: ExitStack) -> sqlite3.Connection:
+def _connect(path: Path, lock_seconds: float, stack: ExitStack, *, glance: bool) -> sqlite3.Connection:
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(MAGIC) or len(header) < 100:
         raise Unreadable("not a database", "it does not begin as an SQLite database; take a whole copy of it")
     log = path.with_name(path.name + "-wal")
     if header[18] != _WAL_VERSION:
-        return _open(path, "mode=ro", lock_seconds)
+        return _open(path, "immutable=1" if glance else "mode=ro", lock_seconds)
     if not log.exists() or not log.stat().st_size:
         # Whoever closes such a database last removes its log: nobody has it open, and it needs no lock.
         return _open(path, "immutable=1", lock_seconds)

@@ -21,6 +21,9 @@ PLAIN_HEADS: Final = frozenset({"llama", "mistral", "olmo2", "phi3", "qwen2", "q
 """Architectures whose logits are the head applied to the last hidden state and nothing else. Others (Gemma caps them,
 Granite divides them) take the way through their own forward pass."""
 
+PACKABLE: Final = PLAIN_HEADS - {"stablelm"}
+"""Architectures whose attention is the plain causal one and learns, in transformers, which document a token is in."""
+
 _SAMPLES: Final = 16
 _SAMPLE_BYTES: Final = 65_536
 
@@ -51,8 +54,8 @@ class Base:
 
     @property
     def packable(self) -> bool:
-        """Whether its attention is the plain causal one, so that sequences may lie end to end in training."""
-        return self.config.get("model_type") in PLAIN_HEADS
+        """Whether sequences may lie end to end in training; see `PACKABLE`."""
+        return self.config.get("model_type") in PACKABLE
 
     @classmethod
     def open(cls, folder: Path) -> Base:

@@ -70,14 +70,26 @@ class Batch:
 
     def parts(self, max_tokens: int) -> Iterator[Batch]:
         """This batch in stretches of rows, none with more than `max_tokens` tokens unless it is one row."""
-        ends = np.cumsum(self.lengths)
-        start = 0
-        while start < len(self.lengths):
-            before = int(ends[start] - self.lengths[start])
+        for start, end in self.stretches(max_tokens):
+            yield self.rows(start, end)
+
+    def rows(self, start: int, end: int) -> Batch:
+        """The rows from `start` to before `end`, as wide as the longest of them."""
+        width = int(self.lengths[start:end].max())
+        return Batch(self.ids[start:end, :width], self.weights[start:end, :width], self.lengths[start:end])
+
+    def stretches(self, max_tokens: int, together: int = 1) -> Iterator[tuple[int, int]]:
+        """(start, end) of stretches of rows with at most `max_tokens` tokens, or of `together` rows that have more.
+
+        Args:
+            together: rows that belong together, and stay so: 2 where pairs lie side by side.
+        """
+        ends = np.cumsum(self.lengths)[together - 1 :: together]
+        start, before = 0, 0
+        while start < len(ends):
             end = max(start + 1, int(np.searchsorted(ends, before + max_tokens, side="right")))
-            width = int(self.lengths[start:end].max())
-            yield Batch(self.ids[start:end, :width], self.weights[start:end, :width], self.lengths[start:end])
-            start = end
+            yield start * together, end * together
+            start, before = end, int(ends[end - 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +248,18 @@ def bucketed(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int)
         longest = max(range(len(shuffled)), key=lambda i: int(lengths[shuffled[i]].max()))
         shuffled[0], shuffled[longest] = shuffled[longest], shuffled[0]
     return shuffled
+
+
+def shuffled(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch where padding costs nothing: each example exactly once, in an order of chance.
+
+    There are as many as `bucketed` gives, and the longest example comes first as it does there.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
+    if epoch == 0 and len(order):
+        longest = int(np.argmax(lengths[order]))
+        order[0], order[longest] = order[longest], order[0]
+    return [order[at : at + batch_examples] for at in range(0, len(order), batch_examples)]
 
 
 def in_order(lengths: np.ndarray, *, batch_examples: int, limit: int) -> list[np.ndarray]:

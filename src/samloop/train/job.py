@@ -38,6 +38,8 @@ class TrainJob:
         batch_examples: sequences per forward pass.
         accumulation_steps: batches per optimiser step.
         max_seq_tokens: examples with more tokens are left out and counted.
+        packing: sequences end to end without padding: ``on``, ``off``, or ``auto``, on where base and backend can.
+        gradient_checkpointing: recompute each layer in the backward pass instead of keeping what it needs.
         epochs: passes over the data; fractions are allowed.
         max_steps: bound on optimiser steps; 0: none.
         learning_rate: the peak, after warm-up.
@@ -66,6 +68,8 @@ class TrainJob:
     batch_examples: int = 4
     accumulation_steps: int = 4
     max_seq_tokens: int = 512
+    packing: str = "auto"
+    gradient_checkpointing: bool = False
     epochs: float = 1.0
     max_steps: int = 0
     learning_rate: float = 1e-4

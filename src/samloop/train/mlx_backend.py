@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samloop.errors import MissingExtraError, ModelError
+from samloop.errors import MissingExtraError, ModelError, TrainingError
 from samloop.protocols import AdapterRef
 from samloop.text.tokens import Tokenizer
 from samloop.train.adapter import Adapter, Weights, initial, plan
@@ -35,8 +35,15 @@ try:
     from mlx_lm.models.cache import make_prompt_cache
     from mlx_lm.tuner.lora import LoRALinear
     from mlx_lm.utils import load_model
+
+    from samloop.train.mlx_memory import checkpointed, nats_each
 except ImportError:
     raise MissingExtraError("mlx", "training on MLX") from None
+
+
+TOKENS_AT_ONCE = 2048
+"""A batch goes through the network in parts of at most so many tokens, and their gradients add up: memory for what
+the backward pass needs is bounded by this and not by the batch."""
 
 
 class MlxBackend:
@@ -71,6 +78,7 @@ class _Network:
         self.model.freeze()
         self.model.eval()
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
+        self.vocabulary = int(base.config["vocab_size"])
         self.linear: dict[str, Any] = {
             name: module
             for name, module in self.model.named_modules()
@@ -99,17 +107,24 @@ class _Network:
         if not self.plain_head:
             chosen: mx.array = self.model(ids)[rows, positions].astype(mx.float32)
             return chosen
-        hidden = self.model.model(ids)[rows, positions]
-        head = self.model.lm_head if "lm_head" in self.model else self.model.model.embed_tokens.as_linear
-        logits: mx.array = head(hidden).astype(mx.float32)
+        logits: mx.array = self._head()(self.model.model(ids)[rows, positions]).astype(mx.float32)
         return logits
+
+    def _head(self) -> Callable[[mx.array], mx.array]:
+        """Hidden states to logits."""
+        head: Callable[[mx.array], mx.array] = (
+            self.model.lm_head if "lm_head" in self.model else self.model.model.embed_tokens.as_linear
+        )
+        return head
 
     def nats_each(self, batch: Batch) -> mx.array:
         """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
         rows, positions, targets, _ = batch.predictions()
-        logits = self.logits_at(mx.array(batch.ids[:, :-1]), _indices(rows), _indices(positions))
-        each: mx.array = nn.losses.cross_entropy(logits, mx.array(targets))
-        return each
+        ids, at = mx.array(batch.ids[:, :-1]), (_indices(rows), _indices(positions))
+        if not self.plain_head:
+            each: mx.array = nn.losses.cross_entropy(self.logits_at(ids, *at), mx.array(targets))
+            return each
+        return nats_each(self.model.model(ids)[at], self._head(), mx.array(targets), self.vocabulary)
 
     def nats(self, batch: Batch) -> mx.array:
         """Σ weight · nats of a batch, a scalar."""
@@ -118,9 +133,17 @@ class _Network:
 
 
 class MlxLearner:
-    """A base model with one trainable adapter and AdamW on it."""
+    """A base model with one trainable adapter and AdamW on it.
+
+    Batches are of similar lengths and padded: mlx-lm's models take neither attention mask nor positions from outside,
+    so that sequences cannot lie end to end.
+    """
+
+    packed = False
 
     def __init__(self, base: Base, job: TrainJob) -> None:
+        if job.packing == "on":
+            raise TrainingError("train.packing is on, which the MLX backend cannot do; set it to auto")
         self._network = _Network(base)
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
@@ -130,6 +153,8 @@ class MlxLearner:
         self._bare = {name: self._network.linear[name] for name in self._lora}
         self._network.put(self._lora)
         self._model = self._network.model
+        if job.gradient_checkpointing:
+            checkpointed(self._model.layers)
         mx.random.seed(job.seed)
         self._optimiser = self._fresh_optimiser()
         self._gradient: Any = None
@@ -152,6 +177,9 @@ class MlxLearner:
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """See `Learner.accumulate`."""
         self._model.train()
+        return sum(self._accumulate(part, denominator) for part in batch.parts(TOKENS_AT_ONCE))
+
+    def _accumulate(self, batch: Batch, denominator: float) -> float:
         loss, gradient = self._differentiated(batch, denominator)
         self._gather(gradient)
         mx.eval(loss, self._gradient)
@@ -165,6 +193,9 @@ class MlxLearner:
         self._model.train()
         for module in self._lora.values():
             module.dropout.eval()
+        return np.concatenate([self._prefer(part, denominator, beta) for part in pairs.parts(TOKENS_AT_ONCE)])
+
+    def _prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
         (loss, found), gradient = self._preferring(pairs, denominator, beta)
         self._gather(gradient)
         mx.eval(loss, found, self._gradient)

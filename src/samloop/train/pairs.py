@@ -6,7 +6,7 @@ two documents in `Examples`, the chosen side of pair i at 2 i and the rejected o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +40,12 @@ class PairBatch:
     def total_weight(self) -> float:
         """Σ weights."""
         return float(self.weights.sum())
+
+    def parts(self, max_tokens: int) -> Iterator[PairBatch]:
+        """These pairs in stretches, none with more than `max_tokens` tokens unless it is one pair."""
+        for start, end in self.batch.stretches(max_tokens, together=2):
+            pairs = slice(start // 2, end // 2)
+            yield PairBatch(self.batch.rows(start, end), self.weights[pairs], self.reference[pairs])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from samloop.errors import MissingExtraError, ModelError
+from samloop.errors import MissingExtraError, ModelError, TrainingError
 from samloop.protocols import AdapterRef
 from samloop.text.tokens import Tokenizer
 from samloop.train.adapter import PEFT_PREFIX, Adapter, Weights, initial, plan, weights_of
@@ -154,12 +154,22 @@ class TorchLearner:
     """A base model with one trainable adapter and AdamW on it."""
 
     def __init__(self, base: Base, job: TrainJob) -> None:
-        self._network = _Network(base, packed=base.packable)
+        if job.packing == "on" and not base.packable:
+            raise TrainingError(
+                f"train.packing is on, which a base of type {base.config.get('model_type')} cannot be trained with; "
+                "set it to auto"
+            )
+        self.packed = base.packable and job.packing != "off"
+        self._network = _Network(base, packed=self.packed)
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         modules = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
         torch.manual_seed(job.seed)
         self._peft = _attach(self._network.model, NAME, job.rank, job.alpha, job.dropout, modules)
+        if job.gradient_checkpointing:
+            model = self._network.model  # transformers renamed it during its version 5
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
         make_lean(self._peft)
         _set_weights(self._peft, NAME, initial(shapes, modules, rank=job.rank, seed=job.seed))
         self._dropouts = [module for module in self._peft.modules() if isinstance(module, torch.nn.Dropout)]
@@ -188,6 +198,10 @@ class TorchLearner:
         self._peft.train()
         for module in self._dropouts:
             module.eval()
+        parts = pairs.parts(self._network.tokens_at_once)
+        return np.concatenate([self._prefer(part, denominator, beta) for part in parts])
+
+    def _prefer(self, pairs: PairBatch, denominator: float, beta: float) -> np.ndarray:
         found = self._by_example(pairs.batch)
         reference = pairs.reference[:, 0] - pairs.reference[:, 1]
         margins = found[0::2] - found[1::2] - self._network.tensor(reference.astype(np.float32))
@@ -201,7 +215,8 @@ class TorchLearner:
         self._peft.eval()
         adapter = self._peft.disable_adapter() if bare else nullcontext()
         with torch.inference_mode(), adapter:
-            return self._by_example(batch).double().cpu().numpy()
+            parts = batch.parts(self._network.tokens_at_once)
+            return np.concatenate([self._by_example(part).double().cpu().numpy() for part in parts])
 
     def _by_example(self, batch: Batch) -> torch.Tensor:
         """float32 log-probability of each example of the batch, differentiable."""

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from samloop.curate.looks import STRUCTURE, in_answers
 from samloop.curate.measure import all_characters, characters, counts, turns
 
 MOST: Final = 10
@@ -16,7 +17,6 @@ _CONSTRAINT: Final = (
     r"|don['’]t|never"
     r"|avoid|limited to|between [0-9]+ and|in [0-9]+ words|include|format|constraint)\b"
 )
-_STRUCTURE: Final = r"(?m:^[ \t]*(?:[-*•] |[0-9]{1,2}[.)] |#{1,5} |\|))"
 
 
 def complexities(batch: pa.RecordBatch, asked: pa.Array, code: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ def complexities(batch: pa.RecordBatch, asked: pa.Array, code: np.ndarray) -> np
     one and three constraints in the prompt; two and six earlier turns.
     """
     structure, constraints, earlier = (
-        counts(batch.column("output_text"), _STRUCTURE),
+        counts(batch.column("output_text"), STRUCTURE, in_answers(batch, STRUCTURE)),
         counts(asked, _CONSTRAINT),
         turns(batch),
     )

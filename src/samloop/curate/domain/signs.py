@@ -8,15 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samloop.curate.looks import CODE, in_answers
 from samloop.curate.measure import equals, head, matches
 
 PROMPT_CHARACTERS: Final = 800
 """How much of the input keywords are looked for in: the task is asked at the beginning, pasted text follows it."""
 
-_CODE_TEXT: Final = (
-    r"```|(?m:^[ \t]*(?:def |class \w+[(:]|import \w|from \w+ import |#include|public (?:class|static)|function \w*\("
-    r"|(?:const|let|var) \w+ =|fn \w+\(|SELECT .* FROM |<!DOCTYPE|<html|#!/))"
-)
 _CODE_SOURCES: Final = ("git_commits", "code_patterns")
 _PROGRAMMING: Final = (
     "python rust javascript typescript vue swift bash shell java go c c++ c# php ruby kotlin sql html css"
@@ -30,8 +27,7 @@ def asked(batch: pa.RecordBatch) -> pa.Array:
 
 def is_code(batch: pa.RecordBatch) -> np.ndarray:
     """Boolean column: code in the answer or the input, a programming language, or a source of code."""
-    found = matches(batch.column("output_text"), _CODE_TEXT)
-    found |= matches(batch.column("input_text"), _CODE_TEXT)
+    found: np.ndarray = in_answers(batch, CODE) | matches(batch.column("input_text"), CODE)
     found |= equals(batch.column("source"), _CODE_SOURCES)
     language = batch.column("language")
     if language.null_count < len(language):

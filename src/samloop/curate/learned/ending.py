@@ -14,7 +14,6 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
 from samloop.curate.learned.weights import Weights, chance, layer, weights
 
@@ -39,9 +38,9 @@ _FINAL_LINE: Final = re.compile(
 )
 
 
-def unfinished(column: pa.Array) -> np.ndarray:
+def unfinished(answers: Sequence[str]) -> np.ndarray:
     """By answer, the chance that it stops in the middle; 0 where nothing tells, or where it ends as whole ones do."""
-    texts = [(text or "").rstrip() for text in column.to_pylist()]
+    texts = [text.rstrip() for text in answers]
     asked = [at for at, text in enumerate(texts) if len(text) >= LEAST_CHARACTERS and not ends_whole(text)]
     found = np.zeros(len(texts))
     if asked:

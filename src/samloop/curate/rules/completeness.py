@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from samloop.curate.measure import BY_PROGRAM, beyond_ascii, equals, fences, finding, where
+from samloop.curate.measure import BY_PROGRAM, beyond_ascii, equals, fences, finding, texts_of, where
 from samloop.curate.words import MIX, is_number, ngrams, repeats, words_of
 from samloop.protocols import Finding, rule
 
@@ -54,7 +54,7 @@ def incomplete(batch: pa.RecordBatch, *, prose_characters: int = 60) -> Finding:
     """
     signs = np.zeros(batch.num_rows)
     by_program = equals(batch.column("source"), BY_PROGRAM)
-    for i, text in enumerate(batch.column("output_text").to_pylist()):
+    for i, text in enumerate(texts_of(batch, "output_text")):
         if text and (text[-1] not in _CLOSED or text.endswith(("...", "|>"))):
             signs[i] = _open_signs(text.rstrip(), 0 if by_program[i] else prose_characters)
     return finding(signs > 0, signs)
@@ -148,7 +148,7 @@ def echo(batch: pa.RecordBatch, *, characters: int = 20, share: float = 0.1) -> 
     Prompts under `characters` do not count ("Hello" may be answered with "Hello!"), nor a share below `share`,
     where the answer restates a question before a long reply.
     """
-    asked, answered = batch.column("input_text").to_pylist(), batch.column("output_text").to_pylist()
+    asked, answered = texts_of(batch, "input_text"), texts_of(batch, "output_text")
     measure = np.zeros(batch.num_rows)
     for i, (prompt, answer) in enumerate(zip(asked, answered, strict=True)):
         if len(prompt) >= characters and answer[:8].lower() == prompt[:8].lower():
@@ -239,7 +239,7 @@ def loop(batch: pa.RecordBatch, *, times: int = 3) -> Finding:
     measures. Ends with fewer than eight words (tables, ornaments, closing braces) are left alone.
     """
     measure = np.zeros(batch.num_rows)
-    for i, text in enumerate(batch.column("output_text").to_pylist()):
+    for i, text in enumerate(texts_of(batch, "output_text")):
         if len(text) >= LOOP_CHARACTERS * times:
             found = text.count(text[-LOOP_CHARACTERS:])
             if found >= times and len(_PROSE_WORD.findall(text[-LOOP_CHARACTERS:])) >= 8:

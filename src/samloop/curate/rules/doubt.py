@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from samloop.curate.looks import OUTDATED, UNSUPPORTED, in_answers
 from samloop.curate.measure import characters, finding, head, matches, non_ascii, where
 from samloop.protocols import Finding, rule
 
@@ -39,29 +40,13 @@ def refusal(batch: pa.RecordBatch, *, characters: int = 300) -> Finding:
     return finding(hit, hit)
 
 
-_OUTDATED: Final = (
-    r"(?i)\b(?:knowledge cut-?off|training (?:data )?cut-?off|my training data|as of my last (?:update|training"
-    r"|knowledge)"
-    r"|as of (?:early |mid-?|late )?20[01][0-9]\b|my (?:last|latest) (?:knowledge )?update"
-    r"|i (?:do not|don['’]t) have (?:access to )?(?:real-?time|current|up-to-date) (?:data|information))"
-)
-
-
 @rule("outdated", outcome="flag", reason="answer speaks of its own date", doubt=True)
 def outdated(batch: pa.RecordBatch) -> Finding:
     """The answer ties itself to a past state of knowledge ("as of my last update", "as of 2019"). Measure: 1."""
-    hit = matches(batch.column("output_text"), _OUTDATED)
+    hit = in_answers(batch, OUTDATED)
     return finding(hit, hit)
 
 
-_UNSUPPORTED: Final = (
-    r"(?i)\b(?:(?:studies|research|experts?|scientists|surveys|statistics) (?:have |has )?(?:shown?|shows"
-    r"|prove[sn]?|agree"
-    r"|found|confirm(?:ed|s)?) (?:that )?|according to (?:a |some |several |many |recent |the latest )+"
-    r"(?:stud(?:y|ies)|experts?|research|surveys?|reports?)\b|\[(?:citation needed|insert [a-z ]{1,40}|source)\]"
-    r"|i (?:just |have just |['’]ve just )?(?:checked|looked (?:it )?up|searched|browsed|visited) (?:the |your )?"
-    r"(?:web|internet|online|website|site)\b|i have personally|in my (?:own )?years of experience)"
-)
 _SUPPORT: Final = r"(?i)https?://|\bdoi\b|\bet al\b|\([A-Z][\p{L}]+,? (?:19|20)[0-9]{2}\)|\[[0-9]{1,3}\]"
 
 
@@ -72,12 +57,11 @@ def hallucination_risk(batch: pa.RecordBatch) -> Finding:
 
     An answer that names a source (link, DOI, citation), or whose context or input says the same words, is let be.
     """
-    column = batch.column("output_text")
-    hit = matches(column, _UNSUPPORTED)
+    hit = in_answers(batch, UNSUPPORTED)
     if hit.any():
-        hit &= ~matches(column, _SUPPORT)
+        hit = hit & ~matches(batch.column("output_text"), _SUPPORT, hit)
         for name in ("context", "input_text"):
-            hit &= ~matches(batch.column(name), _UNSUPPORTED)
+            hit &= ~matches(batch.column(name), UNSUPPORTED)
     return finding(hit, hit)
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from samloop.curate.learned.belonging import misfit as _misfit
 from samloop.curate.learned.ending import unfinished as _unfinished
-from samloop.curate.measure import BY_PROGRAM, equals, finding, matches
+from samloop.curate.measure import BY_PROGRAM, equals, finding, matches, texts_of
 from samloop.curate.measure import characters as lengths
 from samloop.curate.rules.relation import OTHER_LANGUAGE, PERSONAL
 from samloop.protocols import Finding, rule
@@ -40,6 +40,6 @@ def unfinished(batch: pa.RecordBatch, *, chance: float = 0.95) -> Finding:
     this one is for the rest. From `chance` on, where one original in a hundred lies, it is a flag; the rubric `sound`
     weighs what lies below as well.
     """
-    measure = _unfinished(batch.column("output_text"))
+    measure = _unfinished(texts_of(batch, "output_text"))
     measure[equals(batch.column("source"), BY_PROGRAM)] = 0.0
     return finding(measure >= chance, measure)
