@@ -40,11 +40,14 @@ ROWS: list[tuple[str, str, int, int, dict[str, Any]]] = [
     ("33 M", "torch", 4, 256, {"targets": MLP, "rank": 16}),
     ("33 M", "torch", 4, 256, {"dropout": 0.1}),
     ("33 M", "torch", 1, 2048, {}),
+    ("33 M", "torch", 1, 2048, {"gradient_checkpointing": True}),
     ("33 M", "torch", 4, 256, {"quantise": "nf4"}),
     ("pocket", "mlx", 1, 128, {}),
     ("pocket", "mlx", 4, 128, {}),
     ("33 M", "mlx", 2, 128, {}),
     ("33 M", "mlx", 2, 128, {"layers": 2}),
+    ("33 M", "mlx", 1, 512, {}),
+    ("33 M", "mlx", 1, 512, {"gradient_checkpointing": True}),
     ("33 M", "mlx", 2, 128, {"quantise": "affine4"}),
 ]
 

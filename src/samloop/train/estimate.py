@@ -29,14 +29,22 @@ HELD: Final = {"torch": 0.6, "mlx": 0.05}
 """What the allocator holds beyond what is in use, as a share of activations and logits. glibc keeps freed arrays
 below 32 MiB for the next step. Having it give them back saves 13 % of the peak and costs 30 to 45 % of the speed."""
 
-TOKENS_AT_ONCE: Final = 1024
-"""Torch's backend sends a batch through the network in parts of at most so many tokens on a CPU."""
-
-TOKENS_AT_ONCE_CUDA: Final = 8192
-"""The same on a GPU."""
+TOKENS_AT_ONCE: Final = {
+    ("torch", "cpu"): 1024,
+    ("torch", "cuda"): 8192,
+    ("mlx", "cpu"): 2048,
+    ("mlx", "metal"): 2048,
+}
+"""A batch goes through the network in parts of at most so many tokens; see the backends."""
 
 LOGITS_CHUNK_BYTES: Final = 32 * MEBIBYTE
-"""Torch's backend never has more float32 logits than this at a time."""
+"""No backend has more float32 logits than this at a time; see `torch_loss` and `mlx_memory`."""
+
+SHORT_TOKENS: Final = 512
+"""Documents up to this length keep their attention's softmax in torch's backend on a CPU; see `torch_packing`."""
+
+SHORT_ROWS: Final = 128
+"""Queries taken at a time there: the softmax has a stair of this width beyond its triangle."""
 
 FOUR_BIT_BYTES: Final = {"nf4": 0.5 + 4 / 64, "affine4": 0.5 + 2 * 4 / 64}
 """Per weight of a linear layer: four bits, and a float32 scale per block of 64; MLX's form has a bias as well."""
@@ -184,7 +192,13 @@ def estimate(
     tokens = _tokens_at_once(job, longest, pairs=pairs, device=device)
     layers = min(job.layers or shape.layers, shape.layers)
     per_token = kept_per_token(shape, job, size, quantised=form is not None)
-    kept = round(tokens * layers * (per_token + kept_scores(shape, job, longest, size)))
+    in_a_layer = tokens * (per_token + kept_scores(shape, job, longest, size, device))
+    if longest > SHORT_TOKENS:  # a part of many shorter ones may keep more
+        shorter = per_token + kept_scores(shape, job, SHORT_TOKENS, size, device)
+        in_a_layer = max(in_a_layer, min(tokens, TOKENS_AT_ONCE.get((job.backend, device), tokens)) * shorter)
+    kept = round(in_a_layer * layers)
+    if job.gradient_checkpointing:
+        kept = round(in_a_layer + tokens * layers * shape.hidden * size)
     logits = _logits(shape, job, tokens, size)
     weights = _weights(shape, form, size)
     program = PROGRAM_BYTES.get(job.backend, PROGRAM_BYTES["torch"]) + CUDA_CONTEXT_BYTES * (device == "cuda")
@@ -224,9 +238,13 @@ def kept_per_token(shape: Shape, job: TrainJob, size: int, *, quantised: bool = 
     return float(kept + (4 * wide if quantised else 0))
 
 
-def kept_scores(shape: Shape, job: TrainJob, longest: int, size: int) -> float:
-    """Bytes of attention scores that are kept per token and layer: MLX keeps scores and softmax, torch neither."""
-    return 2.0 * shape.heads * longest * size if job.backend == "mlx" else 0.0
+def kept_scores(shape: Shape, job: TrainJob, longest: int, size: int, device: str) -> float:
+    """Bytes of attention that are kept per token and layer: MLX keeps scores and softmax, torch for short ones."""
+    if job.backend == "mlx":
+        return 2.0 * shape.heads * longest * size
+    if device == "cpu" and longest <= SHORT_TOKENS and job.packing != "off":
+        return shape.heads * (longest + SHORT_ROWS) / 2 * size
+    return 0.0
 
 
 def trained(shape: Shape, job: TrainJob) -> int:
@@ -266,22 +284,20 @@ def has_half(backend: str, device: str) -> bool:
 
 
 def _tokens_at_once(job: TrainJob, longest: int, *, pairs: bool, device: str) -> int:
-    """The most tokens in the network at a time; an example is never cut."""
-    together = job.batch_examples * longest
-    if job.backend == "torch":
-        bound = TOKENS_AT_ONCE_CUDA if device == "cuda" else TOKENS_AT_ONCE
-        together = max(longest, min(together, bound))
+    """The most tokens in the network at a time; an example is never cut, nor a pair parted."""
+    whole = job.batch_examples * longest
     if pairs:
-        together = max(together, 2 * max(1, job.batch_examples // 2) * longest)
-    return together
+        whole = max(whole, 2 * longest)
+    bound = TOKENS_AT_ONCE.get((job.backend, device), whole)
+    return max(2 * longest if pairs else longest, min(whole, bound))
 
 
 def _logits(shape: Shape, job: TrainJob, tokens: int, size: int) -> int:
     """Logits and what stands beside them: copies in the narrower type, a softmax, gradients."""
-    whole = tokens * shape.vocabulary * 4
+    chunk = min(tokens * shape.vocabulary * 4, LOGITS_CHUNK_BYTES)
     if job.backend == "torch":
-        return round(min(whole, LOGITS_CHUNK_BYTES) * (2 if size == 2 else 1.5))
-    return round(whole * 4.5)
+        return round(chunk * (2 if size == 2 else 1.5))
+    return round(chunk * 4.5)
 
 
 def _weights(shape: Shape, form: str | None, size: int) -> int:
