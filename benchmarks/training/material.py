@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+import samloop.pocket
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -63,21 +68,36 @@ SIZES = {
 }
 
 
-def build(folder: Path, size: Size, *, train: int, valid: int, max_tokens: int) -> None:
-    """Write base/, train.jsonl and valid.jsonl: examples of at most `max_tokens`, shuffled, the same for all."""
-    texts, _ = read_texts()
+def build(folder: Path, size: Size | None, *, train: int, valid: int, max_tokens: int, joined: bool = False) -> str:
+    """Write base/, train.jsonl and valid.jsonl: examples of at most `max_tokens`, shuffled, the same for all.
+
+    Args:
+        size: None: the bundled pocket base, which is trained.
+        joined: conversations of several exchanges, as many as fit.
+
+    Returns:
+        Where the examples come from.
+    """
+    texts, source = read_texts()
     base = folder / "base"
     base.mkdir(parents=True)
-    tokenizer = _tokenizer(texts, size.vocabulary)
-    tokenizer.save(str(base / "tokenizer.json"))
-    named = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": CHATML}
-    (base / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **named}))
-    _weights(base, size)
-    lines = _fitting(texts, tokenizer, max_tokens)
+    if size is None:
+        for file in Path(samloop.pocket.__file__).parent.glob("*.*"):
+            if file.suffix in (".json", ".safetensors", ".jinja"):
+                shutil.copy(file, base)
+    else:
+        tokenizer = _tokenizer(texts, size.vocabulary)
+        tokenizer.save(str(base / "tokenizer.json"))
+        named = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": CHATML}
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **named}
+        (base / "tokenizer_config.json").write_text(json.dumps(settings))
+        _weights(base, size)
+    lines = _fitting(texts, tokenizers.Tokenizer.from_file(str(base / "tokenizer.json")), max_tokens, joined)
     if len(lines) < train + valid:
         sys.exit(f"expected {train + valid} examples of at most {max_tokens} tokens, found {len(lines)} in {DATA}")
     _write(folder / "train.jsonl", lines[:train])
     _write(folder / "valid.jsonl", lines[train : train + valid])
+    return source
 
 
 def read_texts() -> tuple[list[tuple[str, str]], str]:
@@ -114,9 +134,6 @@ def _tool_calls(path: Path) -> list[tuple[str, str]]:
 
 
 def _tokenizer(texts: list[tuple[str, str]], vocabulary: int) -> Any:
-    import tokenizers
-    from tokenizers import decoders, models, pre_tokenizers, trainers
-
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -146,19 +163,28 @@ def _weights(base: Path, size: Size) -> None:
         eos_token_id=2,
         pad_token_id=0,
     )
-    Qwen2ForCausalLM(config).save_pretrained(base)
+    Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(base)
     written = json.loads((base / "config.json").read_text())
     written["rope_theta"] = 10_000.0  # where mlx-lm looks for it
     (base / "config.json").write_text(json.dumps(written, indent=2))
 
 
-def _fitting(texts: list[tuple[str, str]], tokenizer: Any, max_tokens: int) -> list[dict[str, Any]]:
-    lines = []
+def _fitting(
+    texts: list[tuple[str, str]], tokenizer: Any, max_tokens: int, joined: bool = False
+) -> list[dict[str, Any]]:
+    """Conversations of at most `max_tokens`, each of one exchange, or of as many as fit."""
+    lines: list[dict[str, Any]] = []
+    room = 0
     for question, answer in texts:
         whole = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n"
-        if len(tokenizer.encode(whole).ids) <= max_tokens:
-            messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        tokens = len(tokenizer.encode(whole).ids)
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        if tokens <= room:
+            lines[-1]["messages"] += messages
+            room -= tokens
+        elif tokens <= max_tokens:
             lines.append({"messages": messages})
+            room = max_tokens - tokens if joined else 0
     return lines
 
 

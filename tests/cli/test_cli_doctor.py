@@ -64,6 +64,15 @@ def test_a_broken_recipe_is_one_finding_among_others(run: Any, pocket: Path) -> 
     assert found["git"]["state"] == "ok"
 
 
+def test_a_teacher_is_looked_at_where_the_recipe_names_one(run: Any, pocket: Path) -> None:
+    assert "teacher" not in checks(run("--json", "doctor"))
+    for kind, state, part in (("openai", "ok", "nothing was sent"), ("opnai", "fail", "did you mean 'openai'?")):
+        (pocket / "samloop.toml").write_text(f'[train]\nmodel = "pocket"\n[teacher]\nkind = "{kind}"\nmodel = "m"\n')
+        found = checks(run("--json", "doctor"))["teacher"]
+        assert found["state"] == state
+        assert part in found["found"]
+
+
 def test_a_missing_recipe_of_the_command_line_is_told(run: Any, tmp_path: Path) -> None:
     found = checks(run("--json", "--config", tmp_path / "none.toml", "doctor"))
     assert "there is no recipe at" in found["recipe"]["found"]

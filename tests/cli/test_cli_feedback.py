@@ -34,6 +34,13 @@ def test_what_is_said_is_learnt_with_the_next_collection(
     assert run("--json", "collect").data["totals"]["read"] == 0
 
 
+def test_what_is_withdrawn_is_told(run: Any) -> None:
+    run("feedback", "add", ASKED, WRONG, "--rating", "up")
+    assert "Withdrawn" not in run("collect").out
+    run("feedback", "add", ASKED, WRONG, "--correction", RIGHT)
+    assert "Withdrawn: 1 example of earlier" in run("collect").out
+
+
 def test_a_route_is_read_by_routing(run: Any) -> None:
     run("feedback", "add", "Wake me at six", "chatgpt", "--route", "local")
     assert run("--json", "collect", "feedback").data["totals"]["read"] == 0

@@ -340,6 +340,13 @@ def test_the_fast_way_to_normalise_changes_no_outcome(text: str) -> None:
         assert normalise(normalise(given_text)) == normalise(given_text)
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.text("ab ;\t\n\r\x07\x7f\xa0é\u0301", max_size=6), min_size=FEW + 1, max_size=10))
+def test_texts_side_by_side_are_normalised_as_each_alone(texts: list[str]) -> None:
+    made = cleaned([example(input_text=text) for text in texts], lambda _: False).input_text
+    assert made == [normalise(text) for text in texts]
+
+
 def test_all_characters_that_pass_unseen_are_stable_side_by_side() -> None:
     every = [chr(c) for c in range(0x20, 0x10000) if not 0xD800 <= c <= 0xDFFF]
     unusual = pc.match_substring_regex(pa.array(every), batch._UNUSUAL).to_pylist()

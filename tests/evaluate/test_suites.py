@@ -54,7 +54,7 @@ def test_perplexity_keeps_ids_and_groups_per_item(planted):
         assert score.groups == ("a", "talk")
 
 
-def test_every_assistant_turn_of_a_conversation_counts(planted, tokenizer):
+def test_every_assistant_turn_of_a_conversation_counts_but_those_not_to_be_learnt(planted, tokenizer):
     class Even(type(planted(base=lambda p, a: 0.0))):
         def _scored(self, ids):
             import numpy as np
@@ -71,6 +71,10 @@ def test_every_assistant_turn_of_a_conversation_counts(planted, tokenizer):
     assert scores["perplexity"].denominators == (3 + 4,)
     assert scores["perplexity"].numerators == (7.0,)
     assert scores["bits_per_byte"].denominators == (5,)
+    turns[1]["train"] = False
+    scores = by_name(perplexity.grade(Even(tokenizer, {None: None}), [{"id": "x", "messages": turns}]))
+    assert scores["perplexity"].denominators == (4,)
+    assert scores["bits_per_byte"].denominators == (3,)
 
 
 def test_an_item_without_an_answer_is_an_error(planted):

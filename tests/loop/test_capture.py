@@ -242,6 +242,19 @@ def test_an_answer_that_is_corrected_later_is_withdrawn_for_good(context: Contex
     assert states(context)[WRONG][0] == "rejected"
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_corrected_correction_goes_with_its_dialogue(context: Context, at_once: bool) -> None:
+    worse = "The blue valve at the mill lets the water out of the upper basin, and nothing else does."
+    samloop.capture_correction(ASKED, WRONG, worse, context=context)
+    if not at_once:
+        assert collect(context).sources[0].added == 3
+    samloop.capture_correction(ASKED, worse, RIGHT, context=context)
+    collect(context)
+    kept = [e for e in stored(context) if e.state == "accepted"]
+    assert sorted(e.format for e in kept) == ["chat", "dpo", "dpo", "instruction"]
+    assert not [e for e in kept if e.format != "dpo" and worse[:30] in e.output_text]
+
+
 def test_what_the_user_says_next_withdraws_an_answer_too(context: Context) -> None:
     record(context, "captures", [exchange(ASKED, WRONG)])
     collect(context)

@@ -147,6 +147,7 @@ def test_a_share_of_general_exchanges_is_replayed(tokenizer, tmp_path):
     assert told["examples"] == len(again) == dataset.manifest["counts"]["source"][replay.SOURCE]
     tokens = sum(line["metadata"]["tokens"] for line in again)
     assert told["tokens"] == tokens
+    assert {line["metadata"]["licence"] for line in again} == {"Apache-2.0"}
     assert 0.2 <= tokens / sum(line["metadata"]["tokens"] for line in train) < 0.23
     assert not set(dataset.manifest["ids"]["train"]) & {line["metadata"]["id"] for line in again}
     for split in ("valid", "test"):

@@ -56,3 +56,19 @@ def test_straddling_example_is_left_out():
     assert splitter.assign(one, "same question") == "train"
     assert splitter.assign(other, "same question") is None
     assert splitter.assign(other, "another question") == "test"
+
+
+def test_near_duplicates_without_groups_stay_together_and_groups_of_their_own_would_cost_them():
+    pairs = [(f"question {n}", f"question {n}, in other words") for n in range(200)]
+
+    def left(grouped: bool) -> int:
+        splitter, kept = Splitter(valid_share=0.2, test_share=0.2), 0
+        for first, second in pairs:
+            side = splitter.assign(first if grouped else None, first)
+            again = splitter.assign(second if grouped else None, second, near=(first,))
+            assert again in (side, None)
+            kept += again is not None
+        return kept
+
+    assert left(grouped=False) == len(pairs)
+    assert left(grouped=True) < 0.7 * len(pairs)

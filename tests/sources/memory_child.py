@@ -15,7 +15,7 @@ from pathlib import Path
 
 from samloop import plugins
 from samloop.home import Home
-from samloop.store import Store
+from samloop.store import Store, database
 
 
 def peak_bytes() -> int:
@@ -37,6 +37,7 @@ def main(kind: str, options: str, *locations: str) -> None:
         given = json.loads(options)
         with ExitStack() as stack:
             if "rows" in read.given and Path(location, "samloop.db").exists():
+                database.CACHE_KIB = 512  # SQLite's own pages, which are bounded, would hide what the source holds
                 given["rows"] = stack.enter_context(Store.open(Home(Path(location)))).rows_of
                 location = ""
             for _ in read(location, None, **given):

@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_in(
 
 def test_a_file_that_changed_while_it_was_read_is_left_for_the_next_time(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": LEVELS})
-    tree = Folder(tmp_path, "x")
+    tree = Folder(tmp_path, "x", "x")
     (entry,) = tree.entries()
     assert isinstance(entry, Entry)
     write(tmp_path, {"a.py": LEVELS + RISING})
@@ -247,6 +247,22 @@ def test_a_bare_repository_is_read_at_its_newest_commit(tmp_path: Path) -> None:
     git(work, "commit", "-q", "-m", "Count the other days")
     git(work, "push", "-q", str(tmp_path / "bare.git"), "main")
     assert names(read(str(tmp_path / "bare.git"), last_mark(records))) == {"rising"}
+
+
+def test_repositories_that_are_called_nothing_have_groups_of_their_own(tmp_path: Path) -> None:
+    groups = []
+    for name in ("one", "other"):
+        work = write(tmp_path / name / "checkout", {"a.py": LEVELS})
+        git(work, "init", "-q", "-b", "main")
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", f"Count the days of {name}")
+        git(tmp_path, "clone", "-q", "--bare", str(work), str(tmp_path / name / "repo"))
+        git(tmp_path / name / "repo", "remote", "remove", "origin")
+        found = [examples(read(str(place), None)) for place in (work, tmp_path / name / "repo")]
+        assert {example.metadata["repository"] for example in found[0]} == {"this repository"}
+        assert {e.group_key for e in found[0]} == {e.group_key for e in found[1]}, "checked out or bare, it is one"
+        groups += [example.group_key for example in found[0]]
+    assert len(set(groups)) == 2
 
 
 def test_an_empty_bare_repository_says_what_to_do(tmp_path: Path) -> None:

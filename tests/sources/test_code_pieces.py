@@ -414,3 +414,22 @@ def test_examples_of_calls_ask_for_code_and_are_no_description() -> None:
     (found,) = asked(PYTHON, code)["f"]
     assert found.asked.kind in ("write", "complete")
     assert ">>> f(2)\n" in found.asked.question.replace("    ", "")
+
+
+def test_since_when_something_is_so_cannot_be_told_from_the_code() -> None:
+    note = '''"""Open it.
+
+    .. versionchanged:: 2.3
+        The ``angle`` was removed.
+
+        It is told by the valve.
+
+    .. versionadded:: 2.2
+
+    :param slowly: whether to wait.
+
+    .. versionchanged:: 2.0
+        Gone.
+    """'''
+    assert clean(note, "#", docstring=True) == "Open it.\n\n:param slowly: whether to wait."
+    assert tidied(note) == '"""Open it.\n\n    :param slowly: whether to wait.\n    """'

@@ -150,3 +150,23 @@ def test_memory_stays_small_beside_a_giant_line_and_a_giant_element() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 24 * 2**20
+
+
+def test_blanks_and_plain_values_without_end_are_not_held() -> None:
+    class Long(io.RawIOBase):
+        def __init__(self, part: bytes, parts: int, tail: bytes) -> None:
+            self.parts = [b"[", *[part] * parts, tail]
+            self.longest = 0
+
+        def read(self, size: int = -1) -> bytes:
+            self.longest = max(self.longest, size)
+            return self.parts.pop(0) if self.parts else b""
+
+    blanks = Long(b" \n" * 2**19, 40, b'{"a": 1}]')
+    assert list(Splitter(blanks, 1, 2**21).elements()) == [b'{"a": 1}']
+    assert blanks.longest <= 2**20, "what is read at once grows with what is held"
+    values = Long(b"1234567," * 2**17, 40, b"1]")
+    (refused,) = Splitter(values, 1, 2**21).elements()
+    assert isinstance(refused, Unfit)
+    assert refused.detail == "expected JSON objects, got plain values; the rest was not read"
+    assert len(values.parts) > 30, "reading went on"

@@ -211,3 +211,39 @@ def test_the_context_says_what_it_is_about(tmp_path: Path) -> None:
     found = {r.source_id: r.context for r in read(str(tmp_path), None) if isinstance(r, Example)}
     assert found["parts.md#opening-the-valve"] == f"Pump: {PROSE}\nParts > Valves"
     assert found["README.md#pump"] == "Pump", "what a question gives away is no answer"
+
+
+def test_an_example_that_is_announced_does_not_explain_the_code_above_it(tmp_path: Path) -> None:
+    page = f"""# Commands
+
+{PROSE}
+
+```python
+@app.command()
+def create(name): ...
+```
+
+This example adds the same command as a part of a group, which is useful with many of them in one pump.
+"""
+    code = "```python\n@app.command()\ndef create(name): ...\n```"
+    assert f"What does this Python code do?\n\n{code}" in asked(tmp_path, page)
+    assert not any(question.startswith("What does this") for question in asked(tmp_path, page + f"\n{code}\n"))
+
+
+def test_an_overview_of_a_task_is_no_overview_of_the_project(tmp_path: Path) -> None:
+    page = f"# Customizing the Valves\n\n## Overview\n\n{PROSE} {PROSE}\n"
+    (question,) = asked(tmp_path, page)
+    assert "customize the valves" in question
+
+
+def test_the_name_of_a_project_is_written_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(
+        f"# Swift Pump Parser\n\n{PROSE}\n\n## Running\n\n{PROSE} It is run by hand.\n"
+    )
+    found = pairs(read(str(tmp_path), None, subject="Swift Pump Parser"))
+    assert {"How do I run Swift Pump Parser?", "How is Swift Pump Parser started?"} & found.keys()
+
+
+def test_a_link_to_a_page_of_docc_is_its_name(tmp_path: Path) -> None:
+    found = asked(tmp_path, f"# Valves\n\n{PROSE} It is one of <doc:CommandsOfPumps>, and its water is clean.\n")
+    assert next(iter(found.values())).endswith("It is one of Commands Of Pumps, and its water is clean.")

@@ -123,3 +123,8 @@ def test_a_tree_of_both_kinds_is_read_and_the_bad_one_is_named(tmp_path: Path) -
     assert [r.reason for r in records if isinstance(r, Reject) and r.location.endswith("deep.rst")] == [
         "blocks lie too deep inside one another"
     ]
+
+
+def test_links_to_pages_and_substitutions_read_as_text() -> None:
+    text = "Use |spawn|_ with :doc:`/deploying/gunicorn`.\n\n.. |spawn| replace:: ``gevent.spawn()``\n.. _spawn: https://example.org\n"
+    assert blocks(text) == [("prose", "Use `gevent.spawn()` with gunicorn.")]

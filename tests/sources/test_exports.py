@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -184,3 +185,23 @@ def test_reading_goes_on_in_the_middle_of_a_file(tmp_path: Path, monkeypatch: py
         rest = Found(read, path, middle)
         assert 0 < len(rest.examples) < 1_200
         assert [e.group_key for e in rest.examples] == [e.group_key for e in whole.examples[-len(rest.examples) :]]
+
+
+def test_an_archive_with_nothing_but_a_path_that_leads_out_says_so(tmp_path: Path) -> None:
+    write(tmp_path, conversation("c", "Title", node("q", None, "user", ASK), node("a", "q", "assistant", ANSWER)))
+    archive(tmp_path, {"../conversations.json": GOOD.encode()})
+    got = Found(read, tmp_path)
+    assert got.reasons == ["path leads out of the archive"]
+    assert got.talks == [[ASK, ANSWER]]
+
+
+def test_a_bomb_is_one_line_and_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samloop.sources.archives.ALWAYS_BYTES", 2**20)
+    bomb = b"[" + b" " * 60_000_000
+    path = archive(tmp_path, {"a.json": GOOD.encode(), "b.json": bomb})
+    tracemalloc.start()
+    got = Found(read, path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert got.reasons == ["unpacks to too much"]
+    assert peak < 16_000_000

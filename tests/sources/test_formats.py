@@ -447,3 +447,15 @@ def test_a_verdict_that_says_nothing_about_two_answers_is_turned_away(record: di
 def test_what_a_set_tells_twice_is_not_kept_as_metadata() -> None:
     record = {"instruction": QUESTION, "response": ANSWER, "messages": CHATS[0]["messages"], "difficulty": 3}
     assert one(record).metadata == {"dataset": "set.jsonl", "difficulty": 3}
+
+
+@pytest.mark.parametrize("key", ["conversation_id", "thread_id", "document_id"])
+def test_records_that_name_what_they_are_part_of_share_its_group(key: str) -> None:
+    record = {"question": "What floats?", "answer": ANSWER}
+    assert (
+        one({**record, key: "d-17"}).group_key == one({**record, key: "d-17", "question": "Why?"}).group_key == "d-17"
+    )
+    first, second = one({**record, key: 17}), one({**record, key: 18})
+    assert first.group_key is not None and second.group_key is not None
+    assert first.group_key != second.group_key
+    assert key not in first.metadata

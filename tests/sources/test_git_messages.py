@@ -212,3 +212,31 @@ def test_what_stands_between_two_reasons_belongs_to_the_answer() -> None:
         )
         == f"db.open() fails. {WHY}"
     )
+
+
+READ = "It reads the level."
+AT = "https://example.org"
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (f"{READ} See #1488 for more details.", READ),
+        (f"{READ} See other/repo#17 for what led to this.", READ),
+        (f"{READ} See [1] for more\ninformation.\n\n[1] {AT}/a", READ),
+        (f"{READ}\n\nSee\n\n* {AT}/a\n* {AT}/b\n\nfor details on the pump, which is new.", READ),
+        (f"{READ}\n\nThis mirrors [1]. See also [2].\n\n[1]: {AT}/1\n[2]: {AT}/2", READ),
+        (
+            f"The pump sends twice [1], so one goes.\n\n[1]: {AT}/1",
+            "The pump sends twice, so one goes.",
+        ),
+        (f"{READ} The bug is recorded upstream:\n{AT}/1", f"{READ} The bug is recorded upstream."),
+        (f"{READ}\n\nOriginally reported downstream:\n\n{AT}/1", READ),
+        (f"{READ} These are done:\n\n{AT}/1\n- the pump", f"{READ} These are done:\n\n- the pump"),
+        ("See how the level falls before noon.", "See how the level falls before noon."),
+        ("For details that nobody reads, the log is off.", "For details that nobody reads, the log is off."),
+    ],
+)
+def test_sentences_that_only_point_elsewhere_leave_nothing_behind(body: str, left: str) -> None:
+    cleaned = clean(f"Pump: empty the tank at noon\n\n{body}\n").partition("\n\n")[2]
+    assert " ".join(cleaned.split()) == " ".join(left.split())

@@ -16,6 +16,7 @@ from samloop.protocols import Mark
 from samloop.recipe import Recipe, SourceSettings
 from samloop.sources import git_commits
 from samloop.sources.git_commits import read
+from samloop.sources.git_reasons import explanation
 from samloop.store import Store
 
 
@@ -145,3 +146,14 @@ def test_a_folder_that_is_called_repo_has_no_name(tmp_path: Path) -> None:
     assert "this repository" in example.input_text
     (named,) = examples(read(str(repo.path), None, name="engine"))
     assert "this repository" not in named.input_text
+
+
+def test_a_reason_does_not_go_on_with_the_subject() -> None:
+    why = "the gauge is read at noon because the pump was started too late in the morning, and the tank ran dry."
+    assert explanation(f"And also, {why}") == f"T{why[1:]}"
+
+
+def test_a_person_who_writes_small_is_one_too() -> None:
+    why = "the gauge was read too late because the pump did not start before noon on Sundays, and nobody looked."
+    assert explanation(f"i think {why}") is None
+    assert explanation(why) is not None

@@ -354,6 +354,11 @@ def test_anchors_and_paths_follow_the_headings() -> None:
 
 def test_english_is_told_from_others() -> None:
     assert is_english(PROSE)
+    assert is_english(
+        "Flask serves it:\n\n.. code-block:: css\n\n"
+        + "    html { font: serif; }\n" * 40
+        + "\nIt is the one that is at the top of it."
+    )
     assert not is_english("La pompe amène l'eau du puits à la maison, et elle a besoin d'une vanne qui est ouverte.")
     assert not is_english("水を井戸から家に運びます。")
     assert not is_english("```\nfor the of and to in\n```")

@@ -140,6 +140,7 @@ HARMLESS = [
     "explain what a bearer token is and basic authentication",
     "what does -----BEGIN PRIVATE " + "KEY----- mean?",
     "f(x)=x+12345678; a+4912345678",
+    "page.md#improving-uploads:code-1 and page.md#advanced-usage:purpose-3",
     "the ratio 12:34:56 at 2023:10:11",
 ]
 

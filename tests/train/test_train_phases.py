@@ -104,6 +104,7 @@ def test_a_bound_on_steps_is_shared_by_the_phases(make_job: MakeJob) -> None:
     assert sum(phase.steps for phase in phases) == 10
     assert all(phase.steps >= 1 for phase in phases)
     assert [phase.schedule_steps for phase in phases] == [phase.steps for phase in phases]
+    assert phases[1].evaluate_steps == 1
     assert [p.steps for p in plan(make_job(**{**BOTH, "max_steps": 1}), np.ones(80, np.int64), 40)] == [1, 1]
 
 

@@ -53,6 +53,21 @@ def test_memory_is_measured_and_bounded_by_the_container(tmp_path: Path) -> None
     assert memory.available_bytes(tmp_path) > 10**6
 
 
+def test_the_loss_curve_of_two_phases_is_taller(tmp_path: Path) -> None:
+    from struct import unpack
+
+    answers = [{"phase": "sft", "step": s, "loss": 2.0, "validation_loss": 2.1} for s in range(9)]
+    pairs = [
+        {"phase": "dpo", "step": s, "loss": 0.6, "preference_loss": 0.6, "validation_preference_loss": 0.5}
+        for s in range(9, 20)
+    ]
+    heights = []
+    for name, metrics in (("one", answers), ("two", answers + pairs)):
+        plot_loss(metrics, tmp_path / name, best_step=12)
+        heights.append(unpack(">II", (tmp_path / name).read_bytes()[16:24])[1])
+    assert heights[1] > 1.5 * heights[0]
+
+
 def test_metrics_are_read_back_once_per_step(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert read_metrics(path) == []

@@ -128,6 +128,9 @@ def show(out: Output, data: Mapping[str, Any]) -> None:
     if reasons:
         out.line()
         out.table([">times", "turned away or sent to review because", "source"], reasons)
+    if withdrawn := sum(entry.get("withdrawn", 0) for entry in sources):
+        out.line()
+        out.line(f"Withdrawn: {count(withdrawn, 'example')} of earlier, with answers that were turned down since.")
     redacted = data["totals"]["redacted"]
     if redacted:
         out.line()

@@ -50,7 +50,8 @@ def doctor(ctx: typer.Context) -> None:
     session: Session = ctx.obj
     checks: list[Check] = []
     with spinner(session.out, "Checking") as say:
-        for probe in (_python, _memory, _disk, _git, _recipe, _home, _store, _plugins, _backends, _base, _fit):
+        probes = (_python, _memory, _disk, _git, _recipe, _home, _store, _plugins, _teacher, _backends, _base, _fit)
+        for probe in probes:
             say(probe.__name__.strip("_"))
             checks += probe(session)
     failed = [check for check in checks if check.state == "fail"]
@@ -167,15 +168,31 @@ def _store(session: Session) -> Iterator[Check]:
 def _plugins(_session: Session) -> Iterator[Check]:
     loaded = 0
     for group in plugins.GROUPS:
-        if group == "backends":
-            continue  # each has a line of its own
+        if group in ("backends", "teachers"):
+            continue  # each backend has a line of its own, and a teacher where the recipe names it
         for name in plugins.names(group):
             try:
                 plugins.load(group, name)
                 loaded += 1
             except SamloopError as error:
                 yield Check("plug-ins", "fail", str(error), "install or update the package it comes from")
-    yield Check("plug-ins", "ok", f"{loaded} sources, rules, suites and teachers load")
+    yield Check("plug-ins", "ok", f"{loaded} sources, rules and suites load")
+
+
+def _teacher(session: Session) -> Iterator[Check]:
+    try:
+        settings = session.recipe().teacher
+    except SamloopError:
+        return  # said above
+    if not settings.kind:
+        return
+    try:
+        plugins.load("teachers", settings.kind)
+    except SamloopError as error:
+        yield Check("teacher", "fail", str(error))
+    else:
+        model = f", asking {settings.model}" if settings.model else ""
+        yield Check("teacher", "ok", f"{settings.kind} loads{model}; nothing was sent")
 
 
 def _backends(_session: Session) -> Iterator[Check]:

@@ -136,17 +136,34 @@ def _normalised(texts: list[str | None]) -> list[str | None]:
         return [None] * len(texts)
     if len(texts) <= FEW and all(t is None or isinstance(t, str) for t in texts):
         return [normalise(t) or None if t else None for t in texts]
+    rows = _maybe_unusual(texts)
     try:
-        unusual = pc.match_substring_regex(pa.array(texts, pa.large_string()), _UNUSUAL)
+        unusual = pc.match_substring_regex(pa.array([texts[i] for i in rows], pa.large_string()), _UNUSUAL)
     except UnicodeEncodeError:  # lone surrogates: Arrow holds valid UTF-8 only
         return [normalise(t) or None if t else None for t in texts]
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         kinds = sorted({type(t).__name__ for t in texts if t is not None and not isinstance(t, str)})
         raise InputError(f"expected every text of an example to be a string, got {', '.join(kinds)}") from None
     out = [t.strip() or None if t else None for t in texts]
-    for i in np.flatnonzero(pc.fill_null(unusual, False).to_numpy(zero_copy_only=False)):
-        out[i] = normalise(texts[i] or "") or None
+    for at in np.flatnonzero(pc.fill_null(unusual, False).to_numpy(zero_copy_only=False)).tolist():
+        out[rows[at]] = normalise(texts[rows[at]] or "") or None
     return out
+
+
+def _maybe_unusual(texts: Sequence[str | None]) -> Sequence[int]:
+    """Where `_UNUSUAL` has to be looked for: everywhere, or only beyond ASCII where the ASCII texts, all in one look
+    that takes a fifth of the time, have no control character and no line that ends in blanks."""
+    try:
+        beyond = [i for i, text in enumerate(texts) if text and not text.isascii()]
+        data = ";".join([*(text for text in texts if text and text.isascii()), ""]).encode()
+    except (AttributeError, TypeError):  # not a text: told as such by who looks at all
+        return range(len(texts))
+    raw = np.frombuffer(data, dtype=np.uint8)
+    at = np.flatnonzero(raw < ord(" "))
+    low, before = raw[at], raw[at - 1]  # the text before ends with a sign: no blank stands before the first byte
+    ends = low == ord("\n")
+    plain = (ends | (low == ord("\t"))).all() and not np.isin(before[ends], (ord(" "), ord("\t"))).any()
+    return beyond if plain and raw.max(initial=0) < 127 else range(len(texts))  # 127 is DEL
 
 
 def _normalised_turns(histories: list[tuple[Message, ...]]) -> list[tuple[Message, ...]]:

@@ -1,4 +1,4 @@
-"""Expressions that rules look for in answers, all of them in one pass.
+"""Expressions that several rules look for in answers and requests, all of them in one pass.
 
 An RE2 expression takes about as long to pass over a text as six of them together. What is here is rare, or found
 where it is by its first characters, so that one pass for all leaves few answers to look at again.
@@ -6,6 +6,7 @@ where it is by its first characters, so that one pass for all leaves few answers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -43,6 +44,34 @@ UNSUPPORTED: Final = (
 
 _EXPRESSIONS: Final = (CODE, STRUCTURE, OUTDATED, UNSUPPORTED)
 _WATCH: Final = Watch(_EXPRESSIONS)
+
+
+OTHER_LANGUAGE: Final = (
+    r"(?i)translat|\b(?:in|into|to|en) (?:french|german|spanish|italian|portuguese|dutch|chinese|japanese|korean"
+    r"|russian|arabic|hindi)\b"
+)
+PERSONAL: Final = (
+    r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
+    r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
+    r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
+    r"|\bwho (?:built|made|created|trained|developed|owns)\b"
+)
+"""Requests whose answers share no words with them: translations, and questions about the assistant."""
+
+_ASKED: Final = Watch((OTHER_LANGUAGE, PERSONAL))
+
+
+@once_per_batch
+def shares_no_words(batch: pa.RecordBatch) -> np.ndarray:
+    """Boolean column: whether a translation or the assistant is asked for. Not to be changed."""
+    return seen(_ASKED, texts_of(batch, "input_text"))
+
+
+def seen(watch: Watch, texts: Sequence[str]) -> np.ndarray:
+    """Boolean column: whether one of the expressions of `watch` matches a text."""
+    found = np.zeros(len(texts), dtype=bool)
+    found[[at for at, _ in watch.seen(texts)]] = True
+    return found
 
 
 def in_answers(batch: pa.RecordBatch, expression: str) -> np.ndarray:

@@ -49,7 +49,9 @@ class Words:
 
     def within(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """`row` and `key` of the words that begin in the first `most` bytes of their texts."""
-        near = self.at < most
+        if self.at.max(initial=0) < most:
+            return self.row, self.key
+        near = np.flatnonzero(self.at < most)
         return self.row[near], self.key[near]
 
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from samloop.example import Message
+from samloop.example import Message, normalise
 from samloop.home import Home
 from samloop.loop.context import Context, open_context
 from samloop.loop.identifiers import identifier_key
@@ -88,7 +88,7 @@ def capture_escalation(
         teacher=teacher,
         confidence=confidence,
         conversation_id=conversation_id,
-        metadata={name: value for name, value in about.items() if value},
+        metadata={name: normalise(value) for name, value in about.items() if value},
     )
     return _keep("captures", values, context)
 

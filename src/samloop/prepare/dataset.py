@@ -199,11 +199,13 @@ def _draw(draft: _Draft, form: _Form, replay_file: Path) -> None:
 def _general(form: _Form, path: Path) -> list[tuple[Candidate, dict[str, Any]]]:
     """The exchanges that may be replayed, as lines; those that are too long are none."""
     found = []
+    licence = replay.LICENCE if path == replay.PACKAGED else None
+    shared: dict[str, Any] = {"source": replay.SOURCE, "format": "chat", "input_text": "", "output_text": ""}
     for id, messages in replay.exchanges(path):
         opening = [Message(role="system", content=form.system_prompt)] if form.system_prompt else []
         fitted = fit(form.tokenizer, [*opening, *messages], form.max_seq_tokens)
         if fitted is not None:
-            example = Example(id=id, source=replay.SOURCE, format="chat", input_text="", output_text="", group_key=id)
+            example = Example(id=id, group_key=id, licence=licence, **shared)
             tokens = len(fitted.encoded.ids)
             found.append((Candidate(id, replay.SOURCE, tokens), _line(example, fitted, None, form.settings)))
     return found

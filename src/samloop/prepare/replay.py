@@ -15,6 +15,9 @@ from samloop.files import readable
 PACKAGED: Final = Path(__file__).with_name("replay.jsonl")
 """Short exchanges written for samloop; scripts/build_replay.py makes them and says where they come from."""
 
+LICENCE: Final = "Apache-2.0"
+"""Of the packaged exchanges: that of samloop itself."""
+
 SOURCE: Final = "replay"
 
 

@@ -20,6 +20,7 @@ from samloop.sources.code_languages import language_of_path
 from samloop.sources.code_notes import unwrapped
 from samloop.sources.code_pieces import Code, Piece
 from samloop.sources.code_questions import Asked, mended
+from samloop.sources.git_attributes import Attributes, attributes_at
 from samloop.sources.git_messages import clean
 from samloop.sources.git_program import Repository
 from samloop.sources.git_worth import is_bot, turned_away
@@ -91,12 +92,14 @@ class Fixes:
 
     def __init__(self, repository: Repository, max_characters: int, record: Callable[[Fix], Record]) -> None:
         self.repository, self.max_characters, self._finished = repository, max_characters, record
+        self._attributes = Attributes()
 
     def records(self, since: Mapping[str, Any] | None, mark: Callable[[dict[str, Any]], Mark]) -> Iterator[Record]:
         """What the commits since the last time yield, with a mark after each portion of them."""
         head = self.repository.commit("HEAD")
         if head is None:
             return
+        self._attributes = attributes_at(self.repository, head)
         base = done = None
         if since and isinstance(since.get("head"), str) and self.repository.is_ancestor(since["head"], head):
             base = since["head"]
@@ -190,7 +193,13 @@ class Fixes:
         """The one file of code that a commit changed, or why it is left out."""
         if len(changes) > MAX_FILES:
             return "fix changes too many files"
-        code = [change for change in changes if language_of_path(change.path) and part_of(change.path) == "code"]
+        code = [
+            change
+            for change in changes
+            if language_of_path(change.path)
+            and part_of(change.path) == "code"
+            and not self._attributes.leave_out(change.path)
+        ]
         if not code:
             return "fix changes no code"
         if len(code) > 1:

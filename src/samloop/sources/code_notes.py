@@ -37,6 +37,11 @@ _UNKNOWABLE: Final = re.compile(
     r"|(?:to-?do|fix-?me|x{3}|hack)\b.*|@__\w+__|[@#]__PURE__|@ts-\w+.*|:author:.*|\.\. versionadded::.*)$",
     re.IGNORECASE,
 )
+_VERSIONS: Final = re.compile(
+    r"^([ \t]*)\.\. version(?:added|changed)::.*(?:\n|\Z)(?:\1[ \t]+\S.*(?:\n|\Z)|[ \t]*\n)*+", re.MULTILINE
+)
+"""Since when something is so, which nobody can tell from the code, with its indented text and the blanks below."""
+
 _LEADING_MARK: Final = re.compile(r"^\s*(?:\*(?!/)|//[/!]?|#+)")
 _SECTION: Final = re.compile(
     r"^\s*(?:(?:args|arguments|parameters?|params|returns?|return value|raises?|throws?|yields?|examples?|usage"
@@ -49,6 +54,7 @@ _SECTION: Final = re.compile(
 _SHAPED: Final = re.compile(r"^(?:\s|[-*+•|>]|\d+[.)]\s|\w+\s*(?:--|==|:)\s|.*[:;{}]$)")
 _BLANKS: Final = re.compile(r"\n{3,}")
 _EMPTY_COMMENT: Final = re.compile(r"^\s*(?:#|//)[\s#/*=~_-]*$")
+_AT_END: Final = re.compile(r"(?:[ \t]*\n)+([ \t]*(?:\"{3}|'{3}))\Z")
 _EMPTY_END: Final = re.compile(r"(?m)(?:^[ \t]*\*[ \t]*\n)+(?=^[ \t]*\*/)")
 _LICENCE: Final = re.compile(
     r"copyright|licen[cs]ed? under|all rights reserved|SPDX-|permission is hereby|redistribution and use",
@@ -99,6 +105,8 @@ def clean(raw: str, line_comment: str, *, docstring: bool = False) -> str:
         text = inspect.cleandoc("\n" + _STAR.sub("", found[1]))
     else:
         text = inspect.cleandoc("\n" + _LINE_MARK[line_comment].sub("", text))
+    if ".. version" in text:
+        text = _VERSIONS.sub("", text)
     lines = [line.rstrip() for line in text.split("\n")]
     kept = [line for line in lines if not _UNKNOWABLE.match(line)]
     while kept and (not kept[0] or _RULE.match(kept[0])):
@@ -115,6 +123,8 @@ def _spaced(text: str) -> str:
 
 def tidied(raw: str) -> str:
     """A comment as it is written, without the lines that `clean` leaves out as well."""
+    if ".. version" in raw:
+        raw = _AT_END.sub(r"\n\1", _VERSIONS.sub("", raw))
     lines = [line for line in raw.split("\n") if not _UNKNOWABLE.match(_LEADING_MARK.sub("", line))]
     for end in (0, -1):
         while len(lines) > 1 and _EMPTY_COMMENT.match(lines[end]):

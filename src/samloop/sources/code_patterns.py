@@ -184,6 +184,7 @@ class _Reader:
         return example_of(
             fix.asked,
             repository=self.tree.name,
+            group=self.tree.group,
             path=fix.path,
             name=fix.name,
             source_id=f"{fix.commit}:{fix.path}#{fix.name}",
@@ -260,6 +261,7 @@ class _Database:
             yield example_of(
                 found.asked,
                 repository=repository,
+                group=repository,
                 path=row.path,
                 name=found.name,
                 source_id=f"{row.path}#{found.name}@{found.digest}",

@@ -119,6 +119,7 @@ class Files:
         return example_of(
             found.asked,
             repository=self.tree.name,
+            group=self.tree.group,
             path=self.tree.prefix + path,
             name=found.name,
             source_id=f"{path}#{found.name}@{found.digest}",
@@ -133,6 +134,7 @@ def example_of(
     asked: Asked,
     *,
     repository: str,
+    group: str,
     path: str,
     name: str,
     source_id: str,
@@ -144,6 +146,7 @@ def example_of(
     """The example of a question about code.
 
     Args:
+        repository, group: what it is called, and by what it is told apart from others.
         path, name: of the file in its repository, and of the function in it.
         seconds: when the code was written, as Unix seconds.
     """
@@ -157,7 +160,7 @@ def example_of(
         created_at=seconds,
         updated_at=seconds,
         source_id=f"{source_id}:{asked.kind}",
-        group_key=f"code:{repository}:{path}",
+        group_key=f"code:{group}:{path}",
         licence=licence,
         language=language,
     )

@@ -28,6 +28,9 @@ _NAMES: Final = frozenset(
     "I I’m I’ve".split()
 )
 _FENCED: Final = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]*`|<[^<>\n]*>|https?://\S+", re.DOTALL)
+_INDENTED: Final = re.compile(r"^(?: {3}|\t|\.\. ).*$", re.MULTILINE)
+"""Code of reStructuredText, and of Markdown without fences; and reStructuredText's link targets."""
+
 _TITLE_CASED: Final = re.compile(r"[A-Z][a-z'’]+(?:-[A-Za-z]?[a-z]*)*")
 _UNDERLINES: Final = ("===", "---", "~~~", "^^^", '"""')
 _TITLES: Final = ("#", "title:", "- [", "* [", "1. [")
@@ -64,8 +67,13 @@ def is_english(text: str, least: float = MIN_ENGLISH_SHARE) -> bool:
     # Marks count as words here, so that the share can only be higher without them.
     if len(words) >= _ENOUGH_WORDS and sum(map(_FUNCTION_WORDS.__contains__, words)) / len(words) >= least:
         return True
-    words = re.findall(r"[^\W\d_]+", _FENCED.sub(" ", text))
-    return bool(words) and sum(map(_FUNCTION_WORDS.__contains__, words)) / len(words) >= least
+    unfenced = _FENCED.sub(" ", text)
+    return _share(unfenced) >= least or _share(_INDENTED.sub("", unfenced)) >= least
+
+
+def _share(text: str) -> float:
+    words = re.findall(r"[^\W\d_]+", text)
+    return sum(map(_FUNCTION_WORDS.__contains__, words)) / len(words) if words else 0.0
 
 
 class SentenceCase:

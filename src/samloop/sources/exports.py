@@ -183,7 +183,7 @@ class _File:
         if self.archive:
             try:
                 with archives.open_archive(self.path) as archive:
-                    names = [info.filename for info, refused in archives.members(archive) if not refused]
+                    names = [info.filename for info, _ in archives.members(archive)]
             except archives.DAMAGE:
                 raise Unfit(
                     "damaged archive", "it begins like a ZIP archive and cannot be read; fetch it again"
@@ -250,9 +250,9 @@ class _File:
                     if state.due():
                         yield state.mark()
         except Unfit as unfit:
-            yield Reject(stream.where, unfit.reason, unfit.detail)
             if unfit.reason == "unpacks to too much":
-                raise
+                raise  # no other member is opened either: one line for the archive
+            yield Reject(stream.where, unfit.reason, unfit.detail)
         except archives.DAMAGE:
             yield Reject(stream.where, "truncated file", "the file ends early or is damaged; what came before is in")
 

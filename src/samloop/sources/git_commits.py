@@ -23,7 +23,8 @@ import xxhash
 from samloop.errors import SourceError
 from samloop.example import Example, normalise
 from samloop.protocols import Mark, Record, Reject, source
-from samloop.sources.git_diff import MAX_FILES, Diff, diffs_of
+from samloop.sources.git_attributes import Attributes, attributes_at
+from samloop.sources.git_diff import MAX_FILES, Diff, commits_without, diffs_of, leave_out
 from samloop.sources.git_messages import clean
 from samloop.sources.git_objects import Commit, author_group, co_authors, identified, read_commits
 from samloop.sources.git_program import Repository, find
@@ -38,6 +39,7 @@ PORTION_COMMITS: Final = 256
 MAX_COMMIT_BYTES: Final = 256 * 1024
 """A commit object, which is its message, of more than this is turned away unread."""
 
+_REFETCH: Final = "run git fetch --refetch --no-filter there, and collect again"
 _MOSTLY: Final = 0.7
 """Where the reasons are more of a message than this, its subject alone is asked for beside them: subject and body
 given the change are the subject given the change and the body given both, and the same words are learnt once."""
@@ -77,17 +79,24 @@ def read(
     """
     repository = find(location, name=name)
     head = _head(repository, branch)
+    absent = repository.absent(head)
+    lacks = f"{repository.cut_off()} {'some files' if absent else ''}".strip()
+    if since is not None and since.get("lacks", "") != lacks:
+        since = None  # what was missing then may be there now, anywhere in the history
     if legs := _legs(repository, head, since):
         reader = _Reader(
             repository,
+            absent=absent,
+            lacks=lacks,
             identity=f"{repository.name}@{repository.root(head)[:12]}",
             licence=repository.licence(head),
             convention=convention_of(_sampled_subjects(repository, head)),
             max_diff_characters=max_diff_characters,
+            attributes=attributes_at(repository, head),
         )
         for leg in legs:
             yield from _walk(repository, leg, reader)
-    yield Mark({"head": head})
+    yield Mark({"head": head, "lacks": lacks})
 
 
 def _head(repository: Repository, branch: str) -> str:
@@ -155,18 +164,27 @@ def _walk(repository: Repository, leg: Leg, reader: _Reader) -> Iterator[Record]
                 parents[commit] = len(before)
             yield from reader.portion(parents)
             done += len(lines)
-            yield Mark({"head": leg.head, "base": leg.base, "done": done, "digest": digest.hexdigest()})
+            reached = {"head": leg.head, "base": leg.base, "done": done, "digest": digest.hexdigest()}
+            yield Mark({**reached, "lacks": reader.lacks})
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Turns portions of commits into records."""
+    """Turns portions of commits into records.
+
+    Attributes:
+        absent: hashes of the files that a partial clone is without.
+        lacks: what the clone is without, in a few characters.
+    """
 
     repository: Repository
+    absent: frozenset[bytes]
+    lacks: str
     identity: str
     licence: str | None
     convention: Convention
     max_diff_characters: int
+    attributes: Attributes
 
     def portion(self, parents: Mapping[str, int]) -> Iterator[Record]:
         """The records of some commits, in order.
@@ -182,10 +200,14 @@ class _Reader:
             message = clean(commit.message)
             reason = _turned_away(commit, parents[commit.id], message)
             found.append(self._reject(commit.id, reason) if reason else (commit, message))
-        diffs = diffs_of(self.repository, [one[0].id for one in found if not isinstance(one, Reject)])
+        wanted = [one[0].id for one in found if not isinstance(one, Reject)]
+        missing = commits_without(self.repository, wanted, self.absent) if self.absent else frozenset()
+        diffs = diffs_of(self.repository, [commit for commit in wanted if commit not in missing])
         for one in found:
             if isinstance(one, Reject):
                 yield one
+            elif one[0].id in missing:
+                yield self._reject(one[0].id, "its files are missing (partial clone)", _REFETCH)
             else:
                 yield from self._records(*one, next(diffs))
 
@@ -194,6 +216,8 @@ class _Reader:
 
     def _records(self, commit: Commit, message: str, diff: Diff | None) -> Iterator[Example | Reject]:
         """The example for a commit's message and, where its body gives reasons, one for them."""
+        if diff is not None:
+            leave_out(diff, self.attributes.leave_out)
         lead = diff.lead() if diff is not None else None
         if diff is None or lead is None or diff.files > MAX_FILES:
             yield self._reject(commit.id, *_unfit(diff))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Final
 
@@ -137,6 +137,18 @@ def diffs_of(repository: Repository, ids: list[str]) -> Iterator[Diff | None]:
             ids = ids[done + 1 :]
 
 
+def commits_without(repository: Repository, ids: list[str], absent: frozenset[bytes]) -> frozenset[str]:
+    """Those of some commits whose diff needs a file that is `absent`: asked for, git would try to fetch it."""
+    found, commit = set(), ""
+    with repository.stream("diff-tree", "--stdin", "--root", "-r", "--no-renames", lines=ids) as out:
+        for line in out:
+            if line[:1] != b":":
+                commit = line.decode().strip()
+            elif not absent.isdisjoint(bytes.fromhex(blob.decode()) for blob in line.split(b" ", 4)[2:4]):
+                found.add(commit)
+    return frozenset(found)
+
+
 def read_diffs(out: IO[bytes], header: bytes) -> Iterator[Diff]:
     """The diffs in the output of ``git diff-tree --stdin --always -p``, each begun by `header` and a commit hash.
 
@@ -252,6 +264,14 @@ def _finished(diff: Diff) -> Diff:
 def _says_generated(hunk: Hunk) -> bool:
     """Whether the beginning of a file is shown, and says that a program wrote it."""
     return bool(_BEGINNING.match(hunk.header) and _GENERATED.search("\n".join(hunk.lines[:5])))
+
+
+def leave_out(diff: Diff, is_noise: Callable[[str], bool]) -> None:
+    """Take files for noise by their paths."""
+    for change in diff.changes:
+        if change.part != "noise" and is_noise(change.path):
+            change.part = "noise"
+            change.hunks.clear()
 
 
 def _leave_out_built(diff: Diff) -> None:

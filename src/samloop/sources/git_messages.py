@@ -82,11 +82,33 @@ _TO_SOMEBODY: Final = re.compile(
     |per[ ](?:the[ ])?review|code[ ]review)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
+_SAYS_WHERE: Final = r"(?:see|cf\.?|refer\s+to|check(?:\s+out)?|read)(?:\s+also)?"
+_MAY_POINT: Final = re.compile(rf"\b{_SAYS_WHERE}\b|^\s*for\b", re.IGNORECASE)
+# A sentence that only sends the reader elsewhere ("See #12 for details."), or what is left of one ("See also.",
+# "for more on what led to this.").
+_POINTER: Final = re.compile(
+    rf"""^(?:[*+-]\s+)?\(?(?:{_SAYS_WHERE}(?:[\s,;]+(?:and|or|also|the|this|issue|pr|comment|commit|{_NUMBER}))*
+        (?:\s*\bfor\b(?:\s+(?:more|further|additional|the|some|full|an?|details?|discussion|information|info|context
+            |background|explanation|rationale|reasons?|examples?|on|about|of|what|why|how|led|to|this|that|it))+)?
+      | (?-i:for)\s+(?:(?:more|further|additional|the|some|full)\s+)*(?:details?|discussion|information|info|context
+          |background|rationale|what\s+led\s+to\s+this)\b(?!.*\bsee\b)[^.:]*
+      )[\s.)]*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _FIRST_PERSON: Final = re.compile(r"\bI\b|\bI'|\bi'?m\b|\bmy\b|\bim\b")
 _ASIDE_CHARACTERS: Final = 170
 _FEW_CHARACTERS: Final = 20
 _STEM: Final = 4
 """Words with the same first letters are the same word in another form."""
+
+_ANNOUNCES: Final = re.compile(
+    r"^(?:here|these|those|see|for)\b|\bfollowing\b|\bsee the\b"
+    r"|\b(?:see|here|following|below|also|more|in|from|by|of|at|to|per|via|with|on|and|are|is)$",
+    re.IGNORECASE,
+)
+_WORDS_OF_A_SENTENCE: Final = 5
+_NEEDS_IT: Final = r"(?:see|also|cf\.?|read|mirrors?|follows|matches|in|from|by|of|at|to|per|via|with|on|and)"
+"""Words that say nothing without what comes after them."""
 
 _FOOTNOTE: Final = re.compile(r"\[(\d)\]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`'\"(\[])")
@@ -136,7 +158,11 @@ def _joined(subject: str, rest: list[str]) -> tuple[str, list[str]]:
 def _without_trailers(lines: list[str]) -> list[str]:
     """The lines without trailers and bare references; one that goes on with the sentence before it stays in it."""
     kept: list[str] = []
-    for line in lines:
+    gone = False  # a reference that may have been announced
+    for line in [*lines, ""]:
+        if gone and not line.strip():
+            kept = _without_last_announcement(kept)
+        gone = gone and not line.strip()
         if len(line) <= MAX_LINE_CHARACTERS:
             if _TRAILER.match(line):
                 continue
@@ -144,9 +170,28 @@ def _without_trailers(lines: list[str]) -> list[str]:
                 bool(kept) and bool(kept[-1].strip()) and not kept[-1].rstrip().endswith((".", ":", "!", "?", ")"))
             )
             if not inside and _is_reference(line):
+                gone = True
                 continue
         kept.append(line)
     return kept
+
+
+def _without_last_announcement(lines: list[str]) -> list[str]:
+    """The lines without the sentence at their end that announces references which are gone ("Recorded upstream:")."""
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    if not end or not lines[end - 1].endswith(":"):
+        return lines
+    start = end
+    while start and lines[start - 1].strip():
+        start -= 1
+    text = "\n".join(lines[start:end])
+    said = _SENTENCE.split(text)[-1].removesuffix(":")
+    # What says something by itself stays, as a sentence.
+    empty = len(said.split()) < _WORDS_OF_A_SENTENCE or _ANNOUNCES.search(said)
+    text = _without_announcement(text) if empty else f"{text.removesuffix(':')}."
+    return [*lines[:start], *text.split("\n"), *lines[end:]]
 
 
 def _is_reference(line: str) -> bool:
@@ -195,17 +240,20 @@ def _knowable(paragraph: str) -> str:
     """
     if len(paragraph) > MAX_PARAGRAPH_CHARACTERS or paragraph[:1] in " \t`|>":
         return paragraph
-    if not _UNKNOWABLE.search(paragraph) and not _TO_SOMEBODY.search(paragraph):
+    if not (_UNKNOWABLE.search(paragraph) or _TO_SOMEBODY.search(paragraph) or _MAY_POINT.search(paragraph)):
         return paragraph
     lines = paragraph.split("\n")
     if any(_LIST_LINE.match(line) for line in lines):
         return "\n".join(line for line in lines if not _is_unfit(line))
-    kept = [one for one in _SENTENCE.split(" ".join(line.strip() for line in lines)) if not _is_unfit(one)]
+    sentences = _SENTENCE.split(" ".join(line.strip() for line in lines))
+    kept = [one for one in sentences if not _is_unfit(one)]
+    if len(kept) == len(sentences):
+        return paragraph
     return textwrap.fill(" ".join(kept), 72, break_long_words=False, break_on_hyphens=False)
 
 
 def _is_unfit(text: str) -> bool:
-    return bool(_UNKNOWABLE.search(text) or _TO_SOMEBODY.search(text))
+    return bool(_UNKNOWABLE.search(text) or _TO_SOMEBODY.search(text) or _POINTER.match(text))
 
 
 def _is_aside(paragraph: str) -> bool:
@@ -231,8 +279,23 @@ def _without_footnotes(body: str) -> str:
     """`body` without marks such as [1] whose notes are gone, and without notes whose text is."""
     for number in dict.fromkeys(_FOOTNOTE.findall(body)):
         if not re.search(rf"^\s*\[{number}\]:?\s*\S", body, re.MULTILINE):
-            body = re.sub(rf"(?<=[\w.,)`'\"])\s?\[{number}\](?=[\s.,;:)]|$)", "", body)
+            mark = rf"\s?\[{number}\](?=[\s.,;:)]|$)"
+            if re.search(rf"\b{_NEEDS_IT}{mark}", body, re.IGNORECASE):
+                body = "\n\n".join(_without_sentences(part, f"[{number}]") for part in body.split("\n\n")).strip()
+            body = re.sub(rf"(?<=[\w.,)`'\"]){mark}", "", body)
     return body
+
+
+def _without_sentences(part: str, mark: str) -> str:
+    """A paragraph without the sentences in which `mark` stands for a thing ("This mirrors [1].")."""
+    if mark not in part or _LIST_LINE.match(part) or part[:1] in " \t`|>":
+        return part
+    sentences = _SENTENCE.split(" ".join(line.strip() for line in part.split("\n")))
+    needs = re.compile(rf"\b{_NEEDS_IT}\s?{re.escape(mark)}", re.IGNORECASE)
+    kept = [one for one in sentences if not needs.search(one)]
+    if len(kept) == len(sentences):
+        return part
+    return textwrap.fill(" ".join(kept), 72, break_long_words=False, break_on_hyphens=False)
 
 
 # --- squashed commits --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ plumbing commands are used, which read the least configuration, and each way to 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+
+import xxhash
 
 from samloop.errors import SourceError
 from samloop.sources.licences import MAX_LICENCE_BYTES, is_licence_name, licence_of_files
@@ -40,6 +43,9 @@ _SAFE: Final = (
 )  # fmt: skip
 _NO_NAMES: Final = frozenset({"", "repo", "repository", "git", "checkout", "clone"})
 """Folders that are called after what they are and not after what is in them."""
+
+UNNAMED: Final = "this repository"
+"""What a repository is called whose address and folder tell no name."""
 
 _OUTSIDE_NAME: Final = re.compile(r"[^\w.+-]+")
 
@@ -107,6 +113,20 @@ class Repository:
             return None
         return found.decode().strip() or None
 
+    def cut_off(self) -> str:
+        """Where a shallow clone ends, in a few characters; "" for any other."""
+        ends = self.folder / os.fsdecode(self.output("rev-parse", "--git-path", "shallow").rstrip(b"\n"))
+        return xxhash.xxh3_64_hexdigest(b"\n".join(sorted(ends.read_bytes().split()))) if ends.is_file() else ""
+
+    def absent(self, head: str) -> frozenset[bytes]:
+        """The hashes of files in the history of `head` that a partial clone was made without; none in any other."""
+        try:
+            self.output("config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.partialclonefilter)$")
+        except SourceError:
+            return frozenset()
+        with self.stream("rev-list", "--objects", "--no-object-names", "--missing=print", head) as out:
+            return frozenset(bytes.fromhex(line[1:].decode()) for line in out if line[:1] == b"?")
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether every commit reachable from `old` is reachable from `new`; False where `old` is gone."""
         try:
@@ -122,14 +142,24 @@ class Repository:
         """
         return self.output("rev-list", "--first-parent", "--max-parents=0", head).decode().split()[0]
 
+    def told_apart(self) -> str:
+        """The name, with the first commit where it is none: two that are called nothing are two all the same."""
+        if self.name != UNNAMED:
+            return self.name
+        try:
+            return f"{self.name}@{self.root('HEAD')[:12]}"
+        except (SourceError, IndexError):  # it has no commits
+            return f"{self.name}@{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]}"
+
     def licence(self, head: str) -> str | None:
         """SPDX expression of the licence files in the top folder at `head`; None where none is recognised."""
         texts = {}
         for entry in self.output("ls-tree", "-z", head).decode("utf-8", "replace").split("\0"):
             meta, _, name = entry.partition("\t")
             if is_licence_name(name) and " blob " in meta:
-                blob = self.output("cat-file", "blob", meta.split()[2], limit_bytes=MAX_LICENCE_BYTES)
-                texts[name] = blob.decode("utf-8", "replace")
+                with suppress(SourceError):  # missing in a partial clone, or damaged
+                    blob = self.output("cat-file", "blob", meta.split()[2], limit_bytes=MAX_LICENCE_BYTES)
+                    texts[name] = blob.decode("utf-8", "replace")
         return licence_of_files(texts)
 
 
@@ -214,7 +244,7 @@ def _name(folder: Path) -> str:
     # The last part alone: the rest of an address may hold a user's name or token.
     last = re.split(r"[/:\\]", address.rstrip("/\\"))[-1] or _folder_name(folder)
     name = _OUTSIDE_NAME.sub("-", last.removesuffix(".git")).strip("-.")[:80]
-    return "this repository" if name.lower() in _NO_NAMES else name
+    return UNNAMED if name.lower() in _NO_NAMES else name
 
 
 def _folder_name(folder: Path) -> str:

@@ -36,12 +36,19 @@ _WEAK: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _FIRST_PERSON: Final = re.compile(
-    r"\bI\b(?!/O)|\bI'|\b[Ii]'?m\b|\b[Mm]y\b|\byou(?:r|'\w+)? (?:requested|asked|wanted|prefer)"
+    r"\bI\b(?!/O)|\bI'|\bi (?:am|think|thought|believe|guess|found|noticed|was|had|have|just|do|did|don't|didn't"
+    r"|would|could|can|can't|couldn't|wanted|tried|hope|feel|saw|see|use|used|also|forgot|added|made)\b"
+    r"|\b[Ii]'?m\b|\b[Mm]y\b|\byou(?:r|'\w+)? (?:requested|asked|wanted|prefer)"
 )
 _GOES_ON: Final = re.compile(
     r"(?:and|but|also|so|however|then|thus|therefore|hence|this|these|that|it)\b", re.IGNORECASE
 )
 _WORDS: Final = re.compile(r"[A-Za-z]{2,}")
+_ADDS: Final = re.compile(
+    r"\A(?:\.\.\.\s*|…\s*)?(?:and|but|also)(?:,? also)?,?\s+([a-z])(?=[a-z]*['’]?[a-z]*\s)", re.IGNORECASE
+)
+"""How a body begins that goes on with its subject."""
+
 _NOT_PROSE: Final = re.compile(r"^(?:\s{2,}|\t|#{1,6}\s|```|~~~|>|\||[*+-]\s|\d+[.)]\s|\[\d+\])")
 
 
@@ -64,7 +71,7 @@ def explanation(body: str) -> str | None:
     chosen = parts[start : given[-1] + 1]
     if chosen[-1].endswith(":"):
         chosen += parts[given[-1] + 1 : given[-1] + 2]
-    text = "\n\n".join(_unwrapped(part) for part in chosen)
+    text = _ADDS.sub(lambda found: found[1].upper(), "\n\n".join(_unwrapped(part) for part in chosen))
     if len(text) < MIN_CHARACTERS or len(_WORDS.findall(text)) < MIN_WORDS or _FIRST_PERSON.search(text):
         return None
     return text[0].upper() + text[1:] if text.split(" ", 1)[0].isalpha() else text

@@ -71,7 +71,8 @@ _RUDE: Final = re.compile(
 )
 _NUMBERED: Final = r"v?\d+(?:\.\d+)+(?:[-.+]?[\w.]+)?"
 _RELEASE: Final = re.compile(
-    rf"""^(?:(?:chore|build|release|pkg|doc|docs)(?:\([^)]*\))?!?:\s*)?(?:
+    rf"""^(?:(?:chore|build|release|pkg|doc|docs|(?:feat|fix|meta|ci)(?=[^:]{{0,40}}:\s*(?:releas|publish|tag|cut)))
+          (?:\([^)]*\))?!?:\s*)?(?:
         {_NUMBERED}(?:\s+(?:release(?:\s+notes)?|changelog))?
       | [\w/@.+-]+[-@\s:]+{_NUMBERED}
       | (?:(?:release|releasing|prepare|preparing|tag|cut|publish|bump(?:ed|ing|s)?|start|begin|post|set|update[ds]?

@@ -49,6 +49,7 @@ _AS_MARKDOWN: Final = {
     **dict.fromkeys(("b", "strong"), "**"),
     **dict.fromkeys(("em", "i"), "*"),
 }
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ARGUMENTS: Final = re.compile(r"[\"']([^\"']*)[\"']")
 _EMOJI: Final = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+|:[a-z][a-z_]{2,}[a-z]:")
 _ATTRIBUTES: Final = re.compile(r"\s*\{\s*(?:[#.:][^{}]*|/\*[^{}]*\*/)\}\s*$")
@@ -104,6 +105,8 @@ def _written(part: re.Match[str], labels: Container[str]) -> str:
 
 def _tag(part: re.Match[str]) -> str:
     name = part["name"]
+    if name.startswith("doc:"):  # DocC's link to a page, by the page's name
+        return _HUMP.sub(" ", name.removeprefix("doc:")).replace("-", " ")
     if name in _AS_MARKDOWN:
         return _AS_MARKDOWN[name]
     if name.lower() in _BREAKS:

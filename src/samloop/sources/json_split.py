@@ -71,6 +71,11 @@ class Splitter:
                         break
                     continue
                 self._buffer, position, start = self._buffer[start:], position - start, 0
+                if not inside:
+                    self._buffer = self._buffer.lstrip(_FILLER)  # a gigabyte of blanks is held by nobody
+                    if len(self._buffer) > self.max_element_bytes:
+                        yield Unfit("not an object", "expected JSON objects, got plain values; the rest was not read")
+                        return
                 if not self._more():
                     break
                 continue

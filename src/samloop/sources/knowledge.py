@@ -36,7 +36,7 @@ MARK_FILES: Final = 200
 _SKIPPED_FOLDERS: Final = frozenset(
     "node_modules bower_components vendor third_party site-packages __pycache__ venv env target dist build "
     "blog blogs _posts "
-    "news".split()
+    "news fixtures snapshots __snapshots__ testdata".split()
 )
 
 

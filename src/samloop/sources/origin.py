@@ -21,7 +21,14 @@ ID_KEYS: Final = ("id", "uuid", "message_tree_id", "conversation_id", "prompt_id
 TIME_KEYS: Final = ("created_at", "timestamp", "create_time", "date")
 LANGUAGE_KEYS: Final = ("language", "lang", "programming_language")
 LICENCE_KEYS: Final = ("licence", "license")
-GROUP_KEYS: Final = ("group_key", "conversation_id", "conversation_hash")
+GROUP_KEYS: Final = (
+    "group_key", "conversation_id", "conversation_hash", "dialogue_id", "dialog_id", "thread_id",
+    "document_id", "doc_id", "article_id",
+)  # fmt: skip
+"""What a record is a part of: its other parts must not stand on another side of a split. A record that names nothing
+gets no group: questions that are the same, or nearly, then go to one side by themselves, while groups of their own
+would lie on two, and cost the later of them."""
+
 CARRIED: Final = frozenset(
     {*ID_KEYS, *TIME_KEYS, *LANGUAGE_KEYS, *LICENCE_KEYS, *GROUP_KEYS, *TRUST_KEYS, "metadata", "source", "parent_id"}
 )
@@ -118,7 +125,10 @@ class Origin:
         return f"{self.dataset}:{number}"
 
     def _group(self, told: Json) -> str | None:
-        return _text(_first(told, GROUP_KEYS))
+        value = _first(told, GROUP_KEYS)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return f"{self.dataset}#{value}"  # a number tells the groups of one file apart, and no others
+        return _text(value)
 
     def _conversation(self, told: Json) -> str | None:
         """The id of a conversation as its group; ShareGPT numbers the parts of one conversation after its name."""

@@ -77,7 +77,7 @@ _NOISE: Final = re.compile(
     r"""(?:^|/)(?:node_modules|bower_components|vendor|vendored|third[_-]party|dist|__snapshots__|\.yarn)/
     | \.min\.(?:js|css|mjs)$ | \.(?:js|css|mjs)\.map$ | \.bundle\.js$
     | _pb2(?:_grpc)?\.pyi?$ | \.pb\.(?:go|cc|h)$ | \.g\.dart$ | \.freezed\.dart$ | \.designer\.cs$
-    | (?:\.|_|-)generated\.[a-z]+$ | \.snap$ | \.ipynb$ | \.(?:svg|pot?|csv|tsv|patch|diff|xcassets)$
+    | (?:\.|_|-)generated\.[a-z]+$ | \.snap$ | \.ipynb$ | \.(?:svg|pot?|csv|tsv|patch|diff|xcassets|pem|crt|cer|csr)$
     | (?:^|/)(?:\.all-contributorsrc|\.mailmap|contributors\.md|authors(?:\.md|\.txt)?)$""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -64,6 +64,7 @@ _EXPLAINS: Final = re.compile(
     r"|prints|runs|uses|sets|adds|tells|starts|makes|line)|Here,? we|The (?:code|function"
     r"|example|command|first|above)|In this (?:example|code|snippet)|We (?:use|call|create|define|first|start|pass))",
 )
+_EXAMPLE: Final = re.compile(r"(?:This|The|In this) (?:first |next |following )?(?:example|code|snippet)\b")
 _SHELLS: Final = frozenset("sh bash console shell shell-session zsh terminal".split())
 _LABELS: Final = {
     "c": "C", "cpp": "C++", "css": "CSS", "go": "Go", "html": "HTML", "java": "Java", "javascript": "JavaScript",
@@ -168,10 +169,13 @@ def explained_code(section: Section) -> Iterator[Pair]:
         if block.kind != "code" or block.missing or not 30 <= len(block.raw) <= MAX_PART_CHARACTERS:
             continue
         after = blocks[at + 1]
-        if after.kind == "prose" and _EXPLAINS.match(after.raw) and not speaks_of_numbered(after.text):
-            text = without_guidance(after.text)
-            if len(text) >= MIN_ANSWER_CHARACTERS and not is_announcement(text):
-                yield Pair(f"code-{at}", f"{_asked_of_code(block)}\n\n{block.text}", text)
+        if after.kind != "prose" or not _EXPLAINS.match(after.raw) or speaks_of_numbered(after.text):
+            continue
+        if _EXAMPLE.match(after.raw) and at + 2 < len(blocks) and blocks[at + 2].kind == "code":
+            continue  # as likely it announces the code below it
+        text = without_guidance(after.text)
+        if len(text) >= MIN_ANSWER_CHARACTERS and not is_announcement(text):
+            yield Pair(f"code-{at}", f"{_asked_of_code(block)}\n\n{block.text}", text)
 
 
 def _asked_of_code(block: Block) -> str:

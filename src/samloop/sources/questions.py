@@ -36,6 +36,7 @@ _CODE_LIKE: Final = re.compile(
 )
 _EXAMPLES: Final = re.compile(r"^(?:usage )?examples?$", re.IGNORECASE)
 _NEEDS: Final = re.compile(r"^(?:prerequisites?|requirements?|dependencies)$", re.IGNORECASE)
+_INTRODUCES: Final = re.compile(r"overview|introduction|description|summary|background|intro", re.IGNORECASE)
 _OPTIONS: Final = re.compile(r"options|flags|parameters|arguments|settings|config", re.IGNORECASE)
 
 
@@ -85,8 +86,12 @@ def asked(
     name = project if project and len(project.split()) <= 2 else None
     seed = (*parents, heading)
     if forms := stock_forms(plain):
+        if _INTRODUCES.fullmatch(plain) and parents and nearest_thing(parents, lower) is None:
+            return asked(parents[-1], parents[:-1], project, lower, answer, subject)  # of a task, and not of all
         whole = subject or project or (parents[0] if parents else None)
         part = nearest_thing(parents, lower) or whole
+        if project and part and part.lower() == project.lower():
+            part = project
         pairs = [(form, whole if "{s}" in form else part) for form in _turned(forms, seed)]
         return Asked(tuple(form.format(s=about, p=about, h=plain.lower()) for form, about in pairs if about))
     if plain.endswith("?"):

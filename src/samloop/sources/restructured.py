@@ -38,6 +38,7 @@ _LABEL: Final = re.compile(
     r"^\.\. _([^:\n`]{1,100}):[ \t]*\n+(?:[=~^\"'#*+-]{3,}[ \t]*\n)?[ \t]*(\S.{0,150})\n[=~^\"'#*+-]{3,}",
     re.MULTILINE,
 )
+_LITERAL: Final = re.compile(r"``([^`\n]+)``")
 _TITLED: Final = re.compile(r"^(.*?)\s*<([^<>]*)>$", re.DOTALL)
 _SIGNATURE_KINDS: Final = frozenset(
     "function method class data attribute property option exception decorator module envvar confval setting describe "
@@ -162,7 +163,8 @@ def _any_role(
     if short in ("ref", "numref", "doc", "std"):
         labels = getattr(inliner.document, "labels_of_titles", {})
         if not (titled and titled[1]):
-            shown = labels.get(shown.lower()) or re.sub(r"[-_/]+", " ", shown).strip()
+            page = shown.strip("/").rpartition("/")[2] if short == "doc" else shown
+            shown = labels.get(shown.lower()) or re.sub(r"[-_/]+", " ", page).strip()
         return [nodes.Text(shown)], []
     if short in _PLAIN_ROLES:
         return [nodes.Text(shown)], []
@@ -236,7 +238,8 @@ class _Writer:
 
     def __init__(self, outline: Outline, text: str) -> None:
         self._outline = outline
-        self._substitutions = dict(re.findall(r"^\.\. \|([^|\n]+)\| replace:: (.+)$", text, re.MULTILINE))
+        found = re.findall(r"^\.\. \|([^|\n]+)\| replace:: (.+)$", text, re.MULTILINE)
+        self._substitutions = {name: _LITERAL.sub(r"`\1`", shown.strip()) for name, shown in found}
 
     def sections(self, node: nodes.Element, level: int) -> None:
         """Headings and blocks under `node`, in order."""

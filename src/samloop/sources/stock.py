@@ -76,6 +76,7 @@ _STOCK: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"build(?:ing)?(?: from source)?|compil(?:e|ing|ation)",
         ("How do I build {s}?", "How do I build {s} from source?"),
     ),
+    (r"running|launching|starting", ("How do I run {p}?", "How is {p} started?")),
     (r"development|developing|hacking|local development|developer setup", ("How do I set up {s} for development?",)),
     (
         r"motivation|rationale|why|why\?|goals?|philosophy|purpose",

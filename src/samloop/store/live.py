@@ -92,14 +92,16 @@ class Live(Noun):
             return int(connection.execute(select(func.max(_table(table).c.number))).scalar() or 0)
 
     def answers_given(self, input_hash: str, group_key: str | None = None) -> list[dict[str, Any]]:
-        """The answers that stored examples give to that question, or in that group: what tells whether one is
-        withdrawn (id, input_text, output_text, metadata). Preferences and rejected examples are not among them."""
+        """The answers that stored examples give to that question, or in that group.
+
+        Each has id, input_text, output_text, metadata, parent_id and group_key. Preferences and rejected examples are
+        not among them.
+        """
         c = training_examples.c
         asked = c.input_hash == input_hash
         chosen = or_(asked, c.group_key == group_key) if group_key else asked
-        statement = select(c.id, c.input_text, c.output_text, c.metadata).where(
-            chosen, c.state != "rejected", c.format != "dpo"
-        )
+        wanted = (c.id, c.input_text, c.output_text, c.metadata, c.parent_id, c.group_key)
+        statement = select(*wanted).where(chosen, c.state != "rejected", c.format != "dpo")
         with self._database.read() as connection:
             return [_plain(row._mapping) for row in connection.execute(statement)]
 

@@ -71,32 +71,34 @@ def captured(table: Table, values: Mapping[str, Any], redactor: Redactor | None,
     """
     row = {name: value for name, value in values.items() if value is not None}
     row = {name: normalise(value) if isinstance(value, str) else value for name, value in row.items()}
-    messages = [{"role": m["role"], "content": normalise(m["content"])} for m in row.get("messages", ())]
-    metadata, found, counts = dict(row.get("metadata", {})), list[tuple[str, str]](), dict[str, int]()
-    if redactor is not None:
-        texts = [message["content"] for message in messages]
-        texts += [row[name] for name in _TEXTS[table] if name in row]
-        placeholders = Placeholders([*texts, to_json(metadata)])
-        for message in messages:
-            message["content"] = redactor.redact(message["content"], placeholders)
-        for name in _TEXTS[table]:
-            if name in row:
-                row[name] = redactor.redact(row[name], placeholders)
-        metadata = redact_plain(metadata, redactor, placeholders)
-        counts, found = placeholders.counts, placeholders.values
-        for name in (*_KEYS, IDS[table]):  # what groups rows has to come out the same in each: numbered alone
-            if isinstance(row.get(name), str):
-                alone = Placeholders([row[name]])
-                row[name] = redactor.redact(row[name], alone)
-                found = found + alone.values
+    row["metadata"] = dict(row.get("metadata", {}))
     if table == "captures":
-        row["messages"] = messages
+        row["messages"] = [{"role": m["role"], "content": normalise(m["content"])} for m in row["messages"]]
+    counts, found = _redact(table, row, redactor) if redactor is not None else ({}, [])
     id = str(row.get(IDS[table]) or _id(row))[:MAX_ID_CHARACTERS]
-    row |= {IDS[table]: id, "metadata": to_json(metadata), "created_at": float(row.get("created_at", time.time()))}
-    if table == "captures":
-        row["messages"] = to_json(messages)
+    row |= {IDS[table]: id, "created_at": float(row.get("created_at", time.time()))}
+    row |= {name: to_json(row[name]) for name in ("messages", "metadata") if name in row}
     digests = dict.fromkeys(identifier_digest(key, *one) for one in found if one[0] in PERSONAL) if key else {}
-    return Captured(id, row, dict(counts), tuple(digests))
+    return Captured(id, row, counts, tuple(digests))
+
+
+def _redact(table: Table, row: dict[str, Any], redactor: Redactor) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Redact every text of `row`, in place; how many values of each type there were, and type and value of each."""
+    messages, names = row.get("messages", ()), [name for name in _TEXTS[table] if name in row]
+    texts = [*(message["content"] for message in messages), *(row[name] for name in names)]
+    placeholders = Placeholders([*texts, to_json(row["metadata"])])
+    for message in messages:
+        message["content"] = redactor.redact(message["content"], placeholders)
+    for name in names:
+        row[name] = redactor.redact(row[name], placeholders)
+    row["metadata"] = redact_plain(row["metadata"], redactor, placeholders)
+    found = placeholders.values
+    for name in (*_KEYS, IDS[table]):  # what groups rows has to come out the same in each: numbered alone
+        if isinstance(row.get(name), str):
+            alone = Placeholders([row[name]])
+            row[name] = redactor.redact(row[name], alone)
+            found = found + alone.values
+    return dict(placeholders.counts), found
 
 
 def redact_plain(value: Any, redactor: Redactor, placeholders: Placeholders, key: str = "") -> Any:

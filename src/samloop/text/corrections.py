@@ -15,6 +15,9 @@ LINES: Final = {
 }
 """How the sentences run where what they quote has several lines, as code has: a full stop would become part of it."""
 
+CORRECTION: Final = "correction:"
+"""What the `parent_id` of a correction's examples begins with."""
+
 SHOWN: Final = "{name} said: {incorrect}. This was wrong because: {reason}"
 SHOWN_WITHOUT_REASON: Final = "{name} said: {incorrect}. This was wrong."
 LEARNT: Final = "I understand. The correct answer is: {correct}. I'll remember this."
@@ -38,7 +41,7 @@ class Correction:
     def parent(self) -> str:
         """The `parent_id` that its examples share: the same correction has the same one, wherever it is read."""
         return (
-            f"correction:{content_hash(None, self.reason, (), self.asked or '', self.correct, self.incorrect)[:24]}"
+            f"{CORRECTION}{content_hash(None, self.reason, (), self.asked or '', self.correct, self.incorrect)[:24]}"
         )
 
     def preference(self) -> tuple[str, str, str] | None:

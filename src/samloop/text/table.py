@@ -245,7 +245,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     Pattern(
         "PASSWORD",
         "",
-        r"(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@\-]{1,64}:(?P<v>[^\s\"'@]{4,200})",
+        r"\B(?:-u|--user)[ =]?[\"']?[A-Za-z0-9._@\-]{1,64}:(?P<v>[^\s\"'@]{4,200})",
         check=checks.bare_secret,
         begins=("-u", "--user"),
         folded=False,

@@ -250,18 +250,6 @@ def bucketed(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int)
     return shuffled
 
 
-def shuffled(lengths: np.ndarray, *, batch_examples: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The batches of one epoch where padding costs nothing: each example exactly once, in an order of chance.
-
-    There are as many as `bucketed` gives, and the longest example comes first as it does there.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
-    if epoch == 0 and len(order):
-        longest = int(np.argmax(lengths[order]))
-        order[0], order[longest] = order[longest], order[0]
-    return [order[at : at + batch_examples] for at in range(0, len(order), batch_examples)]
-
-
 def in_order(lengths: np.ndarray, *, batch_examples: int, limit: int) -> list[np.ndarray]:
     """Batches for validation: at most `limit` examples, evenly spaced over the split, sorted by length."""
     chosen = np.unique(np.linspace(0, len(lengths) - 1, min(limit, len(lengths))).astype(np.int64))

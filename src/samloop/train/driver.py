@@ -246,8 +246,7 @@ class _Run:
         epoch, at = divmod(step, self.phase.steps_per_epoch)
         if self.order[0] != (self.progress.phase, epoch):
             size, seed = self.phase.batch_examples, self.job.seed
-            arrange = batches.shuffled if self.learner.packed else batches.bucketed
-            order = arrange(self.objective.lengths, batch_examples=size, seed=seed, epoch=epoch)
+            order = batches.bucketed(self.objective.lengths, batch_examples=size, seed=seed, epoch=epoch)
             self.order = ((self.progress.phase, epoch), order)
         size = self.job.accumulation_steps
         return self.order[1][at * size : (at + 1) * size]

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 class Learner(Protocol):
     """A base model with one trainable adapter and its optimiser."""
 
-    packed: bool
-    """Whether sequences of any lengths share a batch without padding. Where not, batches are of similar lengths."""
-
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """Add the gradient of Σ weight · nats / `denominator` over the batch; returns Σ weight · nats."""
 

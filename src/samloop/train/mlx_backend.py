@@ -135,11 +135,9 @@ class _Network:
 class MlxLearner:
     """A base model with one trainable adapter and AdamW on it.
 
-    Batches are of similar lengths and padded: mlx-lm's models take neither attention mask nor positions from outside,
-    so that sequences cannot lie end to end.
+    Batches are padded, which length buckets keep cheap: its models take neither attention mask nor positions from
+    outside, so that sequences cannot lie end to end.
     """
-
-    packed = False
 
     def __init__(self, base: Base, job: TrainJob) -> None:
         if job.packing == "on":

@@ -128,17 +128,16 @@ def _preferences(job: TrainJob, pairs: int) -> Phase:
     # A pair is two sequences: half as many of them take the memory that the examples of a batch take.
     batch = max(1, job.batch_examples // 2)
     per_epoch = math.ceil(math.ceil(pairs / batch) / job.accumulation_steps)
-    steps = max(1, round(job.preference_epochs * per_epoch))
     return Phase(
         name="dpo",
         objective="dpo",
         examples=pairs,
         batch_examples=batch,
         steps_per_epoch=per_epoch,
-        steps=steps,
+        steps=max(1, round(job.preference_epochs * per_epoch)),
         peak=job.preference_learning_rate,
         warmup_share=job.warmup_share,
-        evaluate_steps=min(job.evaluate_steps, math.ceil(steps / PREFERENCE_CHECKS)),
+        evaluate_steps=job.evaluate_steps,
     )
 
 
@@ -153,11 +152,13 @@ def _bounded(phases: Sequence[Phase], max_steps: int) -> list[Phase]:
 
 
 def _scheduled(phases: Sequence[Phase]) -> list[Phase]:
-    """The phases with one schedule over those that follow one another with the same objective."""
+    """The phases with one schedule over those that share an objective, and the short ones validated often enough."""
     placed = []
     for at, phase in enumerate(phases):
         same = [other for other in phases if other.objective == phase.objective]
         before = [other for other in phases[:at] if other.objective == phase.objective]
         start, whole = sum(other.steps for other in before), sum(other.steps for other in same)
-        placed.append(replace(phase, schedule_start=start, schedule_steps=whole))
+        often = math.ceil(phase.steps / PREFERENCE_CHECKS) if phase.objective == "dpo" else phase.evaluate_steps
+        checks = min(phase.evaluate_steps, often)
+        placed.append(replace(phase, schedule_start=start, schedule_steps=whole, evaluate_steps=checks))
     return placed

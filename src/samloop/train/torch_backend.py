@@ -159,8 +159,7 @@ class TorchLearner:
                 f"train.packing is on, which a base of type {base.config.get('model_type')} cannot be trained with; "
                 "set it to auto"
             )
-        self.packed = base.packable and job.packing != "off"
-        self._network = _Network(base, packed=self.packed)
+        self._network = _Network(base, packed=base.packable and job.packing != "off")
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         modules = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)

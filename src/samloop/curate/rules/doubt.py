@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from samloop.curate.looks import OUTDATED, UNSUPPORTED, in_answers
-from samloop.curate.measure import characters, finding, head, matches, non_ascii, where
+from samloop.curate.looks import OUTDATED, UNSUPPORTED, in_answers, seen
+from samloop.curate.measure import characters, finding, head, matches, non_ascii, texts_of, where
 from samloop.protocols import Finding, rule
+from samloop.text.watch import Watch
 
 _REFUSAL: Final = (
     r"(?i)^\W{0,3}(?:(?:i['’]?m|i am|we are|we['’]re) (?:very |truly |really |so )?(?:sorry|afraid)[,.]? (?:but )?"
@@ -28,6 +29,9 @@ _REFUSAL: Final = (
 _SELF_AI: Final = r"(?i)\bas an? (?:ai|artificial intelligence)(?: language)? (?:model|assistant)\b,? i\b"
 
 
+_REFUSALS: Final = Watch((f"(?m:{_REFUSAL})", _SELF_AI))
+
+
 @rule("refusal", outcome="flag", reason="answer refuses", doubt=True)
 def refusal(batch: pa.RecordBatch, *, characters: int = 300) -> Finding:
     """The answer begins as a refusal does ("I'm sorry, but I can't", "As an AI language model, I"). Measure: 1.
@@ -35,8 +39,10 @@ def refusal(batch: pa.RecordBatch, *, characters: int = 300) -> Finding:
     Only the first `characters` are read: further on, such words are a quotation or a limit that the answer names.
     The wordings are those that filters of public instruction sets (ShareGPT's and UltraChat's) take out.
     """
-    start = head(batch.column("output_text"), characters)
-    hit = matches(start, _REFUSAL) | matches(start, _SELF_AI)
+    hit = seen(_REFUSALS, [text[:characters] for text in texts_of(batch, "output_text")])
+    if hit.any():  # a line further on may begin so, too
+        start = head(batch.column("output_text"), characters)
+        hit = matches(start, _REFUSAL, hit) | matches(start, _SELF_AI, hit)
     return finding(hit, hit)
 
 
@@ -103,9 +109,9 @@ def wrong_language(batch: pa.RecordBatch, *, share: float = 0.5, letters: int = 
     undeclared = np.fromiter((d is None for d in declared), dtype=bool, count=n)
     candidates = foreign | (expects_foreign & (characters(output) >= letters))
     candidates |= undeclared & matches(prompt, _FOREIGN, non_ascii(prompt))
-    latin = matches(head(output, 400), _ROMANCE_OR_GERMANIC) & ~matches(prompt, _ROMANCE_OR_GERMANIC)
-    latin &= ~expects_foreign
+    latin = seen(_OTHERS, [text[:400] for text in texts_of(batch, "output_text")]) & ~expects_foreign
     if latin.any():
+        latin &= ~matches(prompt, _ROMANCE_OR_GERMANIC, latin)
         latin &= ~matches(prompt, _TRANSLATES, latin) & np.array([d in (None, "en") for d in tags])
     if not (candidates.any() or latin.any()):
         return finding(candidates, np.zeros(n))
@@ -137,6 +143,7 @@ _ROMANCE_OR_GERMANIC: Final = (
     r"|ein|eine|mit|le|les|des|est|que|dans|el|los|las|y|con|por|para|il|gli|di|che|non|os|uma|em|ao|não|mais|het|een"
     r"|van|en|niet|we|op|de|la)\b"
 )
+_OTHERS: Final = Watch((_ROMANCE_OR_GERMANIC,))
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from samloop.curate.learned.belonging import misfit as _misfit
 from samloop.curate.learned.ending import unfinished as _unfinished
-from samloop.curate.measure import BY_PROGRAM, equals, finding, matches, texts_of
+from samloop.curate.looks import shares_no_words
+from samloop.curate.measure import BY_PROGRAM, equals, finding, texts_of
 from samloop.curate.measure import characters as lengths
-from samloop.curate.rules.relation import OTHER_LANGUAGE, PERSONAL
 from samloop.protocols import Finding, rule
 
 
@@ -24,8 +24,7 @@ def misfit(batch: pa.RecordBatch, *, chance: float = 0.985, characters: int = 20
     question as any other; the rubric `sound` weighs what lies below as well.
     """
     measure = _misfit(batch)
-    for pattern in (OTHER_LANGUAGE, PERSONAL):
-        measure[matches(batch.column("input_text"), pattern)] = 0.0
+    measure[shares_no_words(batch)] = 0.0
     measure[equals(batch.column("source"), BY_PROGRAM)] = 0.0
     return finding((measure >= chance) & (lengths(batch.column("output_text")) >= characters), measure)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from samloop.curate.looks import shares_no_words
 from samloop.curate.measure import beyond_ascii, characters, equals, finding, matches, once_per_batch
 from samloop.curate.preference import OPPOSITE
 from samloop.curate.words import keys, question_words, repeats, slot, words_of
@@ -39,16 +40,6 @@ _COMMON: Final = keys(
 )
 """Words that say nothing about the topic: function words, words that ask, and what stands in every program."""
 
-OTHER_LANGUAGE: Final = (
-    r"(?i)translat|\b(?:in|into|to|en) (?:french|german|spanish|italian|portuguese|dutch|chinese|japanese|korean"
-    r"|russian|arabic|hindi)\b"
-)
-PERSONAL: Final = (
-    r"(?i)\b(?:are|were|have) you\b|\byou (?:are|were)\b"
-    r"|\byour (?:name|creators?|makers?|developers?|purpose|model)\b"
-    r"|\b(?:introduce|describe) yourself\b|\bdo you (?:call|use|run)\b"
-    r"|\bwho (?:built|made|created|trained|developed|owns)\b"
-)
 _LISTED: Final = r"(?:(?:^|\s)(?:[0-9]{1,2}[.):]|[-*•]) ?[^\n]*){3}"
 _FOUR_LINES: Final = r"(?:\n[^\n]*){3}"
 
@@ -186,17 +177,26 @@ def _asked(batch: pa.RecordBatch, most: int, among: np.ndarray) -> np.ndarray:
 
 
 def _said(batch: pa.RecordBatch, name: str, most: int, among: np.ndarray) -> np.ndarray:
-    return _content(*words_of(batch, name).within(most), among)
+    found = words_of(batch, name)
+    return _content(found.row, found.key, among, found.at < most)
 
 
-def _content(row: np.ndarray, keys: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """The content words of the examples `among`, each once: example and key in one number."""
+def _content(row: np.ndarray, keys: np.ndarray, among: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
+    """The content words of the examples `among`, each once: example and key in one number.
+
+    Args:
+        near: which of the words count; None: all.
+    """
     keys = keys & _LETTERS
     telling = (keys > 255) & ~_IS_COMMON[slot(keys, _COMMON_BITS)]  # single letters tell nothing
+    if near is not None:
+        telling &= near
     if not among.all():
         telling &= among[row]
-    found = row[telling].astype(np.uint64) << np.uint64(32) | keys[telling]
-    return np.asarray(found[~repeats(found)])
+    # By place: to pick what a mask of as many ones as zeros says takes several times as long.
+    at = np.flatnonzero(telling)
+    found = row[at].astype(np.uint64) << np.uint64(32) | keys[at]
+    return np.asarray(found[np.flatnonzero(~repeats(found))])
 
 
 def _per_row(found: np.ndarray, n: int) -> np.ndarray:
@@ -210,8 +210,7 @@ def _in_common(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
 
 def _comparable(batch: pa.RecordBatch, among: np.ndarray) -> np.ndarray:
     """Where words can be compared: both texts mostly ASCII; neither a translation nor the assistant is asked for."""
-    asked = batch.column("input_text")
-    fits = among & ~matches(asked, OTHER_LANGUAGE, among) & ~matches(asked, PERSONAL, among)
+    fits = among & ~shares_no_words(batch)
     for name in ("input_text", "output_text"):
         fits &= beyond_ascii(batch.column(name)) <= MOSTLY_ASCII
     return np.asarray(fits)

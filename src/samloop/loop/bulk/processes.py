@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, Final
 
+from samloop import sorting
 from samloop.beside import Beside, packed, serve
 from samloop.loop.bulk.unit import Settings
 from samloop.loop.bulk.work import W
@@ -29,7 +30,7 @@ class Processes(Beside):
             died="a process that judges examples ended before it answered; run the same command again to go on, with "
             "--workers 1 if memory is short",
             threads="samloop-bulk",
-            variables={"OMP_NUM_THREADS": "1"},
+            variables={"OMP_NUM_THREADS": "1"} | sorting.variables(),
         )
         self._count = count
 

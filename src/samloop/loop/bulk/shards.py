@@ -105,7 +105,8 @@ def draft_name(state: str, format: Format) -> str:
 
 
 def _arrow(path: Path) -> Any:
-    return pa.ipc.new_file(str(path), SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False))
+    # As it is: to compress what is read once and removed takes four times as long as to write it.
+    return pa.ipc.new_file(str(path), SCHEMA, options=pa.ipc.IpcWriteOptions(use_threads=False))
 
 
 def _parquet(path: Path) -> pq.ParquetWriter:
