@@ -92,7 +92,7 @@ class _Network:
             raise ModelError(
                 f"the model in {base.folder} cannot be loaded ({first_line}); download it again, or choose another"
             ) from error
-        torch_quantise.settle(self.model)
+        torch_quantise.settle(self.model, base)
         (self.model if form else self.model.to(self.device)).eval().requires_grad_(False)
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
         self.packed, self.tokens_at_once = packed, TOKENS_AT_ONCE[self.device.type]
