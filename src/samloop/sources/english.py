@@ -74,13 +74,13 @@ def is_english(text: str, least: float = MIN_ENGLISH_SHARE) -> bool:
     return _share(unfenced) >= least or _share(_INDENTED.sub("", unfenced)) >= least
 
 
-def is_foreign(text: str) -> bool:
-    """Whether the prose in a part of an English document is not English; few words beside code do not tell."""
+def is_foreign(text: str, least: float = MIN_FOREIGN_SHARE) -> bool:
+    """Whether the prose of a text is not English; few words beside code do not tell."""
     prose = _FENCED.sub(" ", text[:_LOOKED_AT])
     words = re.findall(r"[^\W\d_]+", prose)
     if len(words) < _ENOUGH_WORDS:
         return sum(not word.isascii() for word in words) > len(words) / 2
-    return not is_english(text, MIN_FOREIGN_SHARE)
+    return not is_english(text, least)
 
 
 def _share(text: str) -> float:
