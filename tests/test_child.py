@@ -1,5 +1,6 @@
 """Worker processes: results, errors, metrics and deaths come back as they should."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,29 @@ def test_a_stale_result_is_never_taken_for_the_new_one(tmp_path, fake_worker):
     fake_worker("sys.exit(3)")
     with pytest.raises(TrainingError, match="exit code 3"):
         run_job(tmp_path, {}, print)
+
+
+def test_a_disk_that_is_full_is_one_sentence(tmp_path, fake_worker):
+    fake_worker("sys.exit(28)")
+    with pytest.raises(TrainingError, match=r"the disk of .* is full; make room and start the run again"):
+        run_job(tmp_path, {}, print)
+
+
+def test_being_terminated_is_being_interrupted(tmp_path, fake_worker):
+    """As by a service manager: the worker is asked to end, and the handler of before is back."""
+    before = signal.getsignal(signal.SIGTERM)
+    fake_worker(
+        """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: (folder / "asked").touch() or sys.exit(0))
+(folder / "metrics.jsonl").write_text('{"step": 1}' + "\\n")
+time.sleep(60)
+"""
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_job(tmp_path, {}, lambda _line: os.kill(os.getpid(), signal.SIGTERM))
+    assert (tmp_path / "asked").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_unknown_kind_of_job_is_refused_by_the_real_worker(tmp_path):

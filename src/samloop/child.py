@@ -12,8 +12,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 0.05
 STOP_GRACE_SECONDS: Final = 30.0
 """How long a worker may take to write its last checkpoint after it was asked to stop."""
+
+FULL_DISK_EXIT: Final = 28
+"""The exit code of a worker whose disk is so full that it cannot even write its error: ENOSPC's own number."""
 
 OPENBLAS: Final = "/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0"
 """MLX on Linux ships the reference BLAS; Debian's OpenBLAS, preloaded, is some 40 times faster."""
@@ -50,19 +55,20 @@ def run_job(folder: Path, job: Mapping[str, Any], on_metric: Callable[[dict[str,
     write_json(folder / "job.json", dict(job))
     metrics = folder / "metrics.jsonl"
     seen = metrics.stat().st_size if metrics.exists() else 0
-    with (folder / "worker.log").open("ab") as log:
+    with (folder / "worker.log").open("ab") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "samloop.worker", str(folder)],
             stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
+            stdout=said,
+            stderr=said,
             env=_environment(job),
             start_new_session=True,
         )
     try:
-        while process.poll() is None:
-            time.sleep(POLL_SECONDS)
-            seen = _follow(metrics, seen, on_metric)
+        with _terminated_as_interrupted():
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+                seen = _follow(metrics, seen, on_metric)
     except BaseException:
         _stop(process)
         raise
@@ -71,6 +77,23 @@ def run_job(folder: Path, job: Mapping[str, Any], on_metric: Callable[[dict[str,
             process.stdin.close()
     _follow(metrics, seen, on_metric)
     return _result(folder, process.returncode)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Have SIGTERM (a service is stopped, a machine shuts down) end us as Ctrl-C does: with a checkpoint."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers; whoever runs us in another has their own
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 SPINS: Final = "1000"
@@ -124,6 +147,10 @@ def _result(folder: Path, code: int) -> dict[str, Any]:
         if error := result.get("error"):
             raise _error(error["type"], error["message"])
         return result
+    if code == FULL_DISK_EXIT:
+        raise TrainingError(
+            f"the disk of {folder} is full; make room and start the run again: it goes on from its newest checkpoint"
+        )
     if code < 0:
         name = signal.Signals(-code).name
         hint = "; it may have run out of memory: try a smaller preset" if code == -signal.SIGKILL else ""

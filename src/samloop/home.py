@@ -74,6 +74,10 @@ class Home:
         return self.path / "turn.lock"
 
     @property
+    def training_lock(self) -> Path:
+        return self.path / "training.lock"
+
+    @property
     def key(self) -> Path:
         return self.path / "identifiers.key"
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import psutil
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from samloop.errors import RecipeError
@@ -163,6 +163,10 @@ class Train(Section):
     batch_examples: int = Field(4, ge=1, description="sequences per step of one device")
     accumulation_steps: int = Field(4, ge=1, description="batches per optimiser step")
     max_seq_tokens: int = Field(512, ge=16, description="longest training sequence")
+    quantise: Literal["none", "4bit", "nf4", "affine4"] = Field(
+        "none",
+        description="how the base is held: none (as it is), 4bit (nf4 on torch, affine4 on MLX), or one of these",
+    )
     packing: Literal["auto", "on", "off"] = Field(
         "auto", description="sequences end to end without padding; auto: on torch, where the base allows it"
     )
@@ -180,7 +184,24 @@ class Train(Section):
     checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
     patience: int = Field(3, ge=0, description="validations without improvement before stopping; 0: never stop")
     quick_steps: int = Field(10, ge=1, description="optimiser steps of --quick")
+    report_to: tuple[Literal["mlflow", "wandb", "trackio"], ...] = Field(
+        (), description="trackers that get a run's figures by their own clients; empty: none"
+    )
+    refuse_beyond_memory: bool = Field(True, description="refuse a run whose estimate exceeds the available memory")
+    pause_below_gb: float = Field(0.3, ge=0, description="available memory, in 10⁹ bytes, below which a run pauses")
+    go_on_at_gb: float = Field(0.5, ge=0, description="available memory, in 10⁹ bytes, at which it goes on")
+    memory_wait_minutes: float = Field(
+        120.0, ge=0, description="longest pause for memory; then the run is stopped, and kept; 0: no bound"
+    )
     min_new_examples: int = Field(100, ge=1, description="new accepted examples that make a run due")
+
+    @model_validator(mode="after")
+    def _goes_on_above_the_pause(self) -> Train:
+        if self.go_on_at_gb < self.pause_below_gb:
+            raise ValueError(
+                f"go_on_at_gb = {self.go_on_at_gb:g} is below pause_below_gb = {self.pause_below_gb:g}; raise it"
+            )
+        return self
 
 
 class Teacher(Section):
@@ -335,6 +356,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "batch_examples": 1,
         "accumulation_steps": 4,
         "max_seq_tokens": 512,
+        "quantise": "4bit",
         "epochs": 1.0,
         "learning_rate": 1e-4,
     },
@@ -358,6 +380,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "batch_examples": 1,
         "accumulation_steps": 4,
         "max_seq_tokens": 384,
+        "quantise": "4bit",
         "epochs": 1.0,
         "learning_rate": 1e-4,
     },
@@ -418,6 +441,8 @@ def _explain(error: ValidationError, where: str) -> str:
         where = f"the environment variable {variable}"
     if first["type"] == "missing":
         return f"expected the setting '{path}' in {where}, found none; add it"
+    if first["type"] == "value_error":
+        return f"settings of '{path}' in {where} do not fit together: {first['ctx']['error']}"
     got = repr(first["input"])[:80]
     return f"setting '{path}' in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {got}"
 

@@ -2,10 +2,12 @@
 
 Started as ``python -m samloop.worker FOLDER`` by `samloop.child`. It ends when its standard input closes (the parent
 died). On SIGTERM a training stops cleanly, with a checkpoint; an evaluation has nothing to keep and just ends.
+Between its steps a training looks at the memory that is left, and for what is asked of it (`train.guard`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -19,6 +21,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from samloop import plugins
+from samloop.child import FULL_DISK_EXIT
 from samloop.errors import SamloopError, TrainingError
 from samloop.files import write_json
 from samloop.protocols import AdapterRef, Model
@@ -34,8 +37,14 @@ def work(folder: Path) -> dict[str, Any]:
         with FileLock(folder / "worker.lock", timeout=5), (folder / "metrics.jsonl").open("ab") as metrics:
 
             def on_metric(line: Mapping[str, Any]) -> None:
-                metrics.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
-                metrics.flush()
+                try:
+                    metrics.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+                    metrics.flush()
+                except OSError as error:
+                    raise TrainingError(
+                        f"the metrics cannot be written to {metrics.name} ({error.strerror}); make room and start "
+                        "the run again: it goes on from its newest checkpoint"
+                    ) from error
 
             return _dispatch(orjson.loads((folder / "job.json").read_bytes()), folder, on_metric)
     except Timeout:
@@ -49,26 +58,58 @@ def _dispatch(
 ) -> dict[str, Any]:
     kind = job.pop("kind", None)
     if kind == "train":
-        stop = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        from samloop.train.driver import run as run_training
-        from samloop.train.job import TrainJob
-
-        return run_training(TrainJob.from_dict(job), folder, on_metric, stop.is_set)
+        return _train(job, folder, on_metric)
     if kind == "evaluate":
         from samloop.evaluate.job import EvaluateJob
         from samloop.evaluate.run import run as run_evaluation
 
         parsed = EvaluateJob.from_dict(job)
         return run_evaluation(
-            parsed, folder, on_metric, lambda base, adapters: load_model(parsed.backend, base, adapters)
+            parsed, folder, on_metric, lambda base, adapters, form: load_model(parsed.backend, base, adapters, form)
         )
     raise TrainingError(f"expected a job of kind train or evaluate in {folder}, got {kind!r}")
 
 
-def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef]) -> Model:
-    """The base model at `base` with `adapters`, loaded by the backend of that name."""
-    model: Model = plugins.load("backends", backend)().load(base, adapters)
+def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """Train as `job` says; its "guard" is what `train.guard.Guard` takes, in the recipe's units, and
+    "report_to" names the trackers of `train.report`."""
+    end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: end.set())
+    from samloop.train.control import Control
+    from samloop.train.driver import run
+    from samloop.train.guard import GIGABYTE, Guard
+    from samloop.train.job import TrainJob
+    from samloop.train.report import Report
+
+    watch = job.pop("guard", {})
+    guard = Guard(
+        Control(folder),
+        pause_below_bytes=round(watch.get("pause_below_gb", 0) * GIGABYTE),
+        go_on_at_bytes=round(watch.get("go_on_at_gb", 0) * GIGABYTE),
+        give_up_seconds=watch.get("memory_wait_minutes", 0) * 60,
+        ended=end.is_set,
+        on_event=on_metric,
+    )
+    names = job.pop("report_to", ())
+    parsed = TrainJob.from_dict(job)
+    report = Report(names, parsed.run_id, parsed.to_dict(), folder)
+
+    def on_line(line: Mapping[str, Any]) -> None:
+        on_metric(line)
+        report(line)
+
+    state = "failed"
+    try:
+        result = run(parsed, folder, on_line, guard.should_stop, guard.between_steps)
+        state = str(result["state"])
+    finally:
+        report.finish(state)
+    return {**result, "reason": guard.reason} if state == "stopped" else result
+
+
+def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef], quantise: str = "none") -> Model:
+    """The base model at `base`, held as `quantise` says, with `adapters`, loaded by the backend of that name."""
+    model: Model = plugins.load("backends", backend)().load(base, adapters, quantise=quantise)
     return model
 
 
@@ -82,6 +123,15 @@ def _end_with_parent() -> None:
 def main(folder: Path) -> int:
     """Work in `folder`; errors end up in result.json as {"error": {type, message}}. The exit code."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        return _answer(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return FULL_DISK_EXIT  # not even the error can be written
+
+
+def _answer(folder: Path) -> int:
     try:
         result = work(folder)
     except SamloopError as error:

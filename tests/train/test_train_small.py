@@ -84,3 +84,21 @@ def test_the_loss_curve_is_a_png(tmp_path: Path, steps: int) -> None:
     ]
     plot_loss(metrics, tmp_path / "loss.png", best_step=10)
     assert (tmp_path / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_picture_marks_checkpoints_and_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_args, **_more: drawn.append(figure))
+    metrics = [{"step": step, "loss": 3.0 - step / 100, "validation_loss": 3.0} for step in range(101)]
+    events = [{"event": "paused", "at_step": 33}, {"event": "resumed", "at_step": 33}, {"event": "reference"}]
+    plot_loss(metrics, tmp_path / "loss.png", checkpoint_steps=25, events=events)
+    (axes,) = drawn[0].axes
+    marked = {line.get_label(): list(line.get_xdata()) for line in axes.get_lines()}
+    assert marked["checkpoint"] == [25, 50, 75, 100]
+    assert marked["pause"] == [33, 33]
+    assert {text.get_text() for text in axes.get_legend().get_texts()} >= {"checkpoint", "pause"}
+    plot_loss(metrics, tmp_path / "loss.png", checkpoint_steps=1)
+    marked = {line.get_label(): list(line.get_xdata()) for line in drawn[1].axes[0].get_lines()}
+    assert len(marked["checkpoint"]) <= 60

@@ -44,12 +44,14 @@ class Check:
 def doctor(ctx: typer.Context) -> None:
     """Check this machine and say what to do.
 
-    Looks at memory, disk, git, recipe, home, store, plug-ins, training backends and the base model. Changes nothing.
+    Looks at memory, disk, git, recipe, home, store, plug-ins, training backends, the base model, and whether a run of
+    it fits. Changes nothing.
     """
     session: Session = ctx.obj
     checks: list[Check] = []
     with spinner(session.out, "Checking") as say:
-        for probe in (_python, _memory, _disk, _git, _recipe, _home, _store, _plugins, _teacher, _backends, _base):
+        probes = (_python, _memory, _disk, _git, _recipe, _home, _store, _plugins, _teacher, _backends, _base, _fit)
+        for probe in probes:
             say(probe.__name__.strip("_"))
             checks += probe(session)
     failed = [check for check in checks if check.state == "fail"]
@@ -219,6 +221,25 @@ def _base(session: Session) -> Iterator[Check]:
         yield Check("base", "fail", str(error))
     else:
         yield Check("base", "ok", f"{name} at {folder}")
+
+
+def _fit(session: Session) -> Iterator[Check]:
+    from samloop.loop import fit
+
+    try:
+        recipe = session.recipe()
+        found = fit.fit(recipe)
+    except SamloopError:
+        return  # said above, or a base whose size cannot be told
+    parts = found.estimate.to_dict()
+    shown = ", ".join(f"{name} {fit.gigabytes(parts[name])}" for name in ("weights", "activations", "logits"))
+    told = f"a run takes about {fit.gigabytes(found.estimate.training)} of memory ({shown}, …)"
+    if found.fits:
+        yield Check("training", "ok", told)
+        return
+    preset = fit.fitting_preset(recipe)
+    remedy = f"set train.preset = '{preset}', which would fit" if preset else "no preset fits"
+    yield Check("training", "warn", f"{told}, more than is available", f"close other programs, or: {remedy}")
 
 
 def _in_child(code: str) -> str | None:

@@ -10,20 +10,20 @@ from typing import Annotated, Any, Final
 import typer
 
 from samloop.cli import train
+from samloop.cli.live import live
 from samloop.cli.output import duration, figure, shorten
 from samloop.cli.prepare import when
-from samloop.cli.progress import stages
 from samloop.cli.session import Session
 from samloop.errors import InputError
 
 app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, help="List training runs, show one, follow it, or plot its losses."
+    rich_markup_mode=None,
+    add_completion=False,
+    help="List, show, follow, plot, pause, resume and stop training runs.",
 )
 
 FOLLOW_SECONDS: Final = 0.5
 """How often a followed run is looked at; metric lines come every few seconds."""
-
-GOING_ON: Final = ("pending", "training", "paused")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="An id, its beginning, or 'latest'.")]
 
@@ -33,7 +33,9 @@ def list_(ctx: typer.Context) -> None:
     """List training runs, newest first."""
     session: Session = ctx.obj
     with session.context() as context:
-        found = [_plain(run) for run in context.store.list_runs()]
+        from samloop.loop import runs
+
+        found = [_plain(run) for run in runs.list_runs(context)]
 
     def show_all() -> None:
         if not found:
@@ -63,15 +65,23 @@ def show(
     """Show one run: its state, its figures, its adapter."""
     session: Session = ctx.obj
     with session.context() as context:
-        record = _find(context.store, run)
+        from samloop.loop import runs
+
+        record = runs.find_run(context, run)
         if follow:
-            with stages(session.out) as tell:
-                while record["state"] in GOING_ON:
-                    for line in _metrics(record)[-1:]:
-                        tell("train", line)
+            with live(session.out, lines=True) as tell:
+                told = 0
+                while True:
+                    found = _lines(record)
+                    for line in found[told:]:
+                        tell(line)
+                    told = len(found)
+                    if record["state"] not in runs.AT_WORK:
+                        break
                     time.sleep(FOLLOW_SECONDS)
-                    record = context.store.get_run(record["run_id"])
-    data = {**_plain(record), "metrics": _metrics(record)}
+                    record = runs.find_run(context, record["run_id"])
+        paused = runs.pause_reason(record)
+    data = {**_plain(record), "pause_reason": paused, "metrics": _metrics(record)}
 
     def show_run() -> None:
         train.show(session.out, data)
@@ -82,6 +92,7 @@ def show(
                 "dataset": record["dataset_digest"][:16],
                 "started": when(started) if started else None,
                 "took": duration(finished - started) if started and finished else None,
+                "paused": paused,
                 "error": record.get("error"),
             }
         )
@@ -100,25 +111,57 @@ def plot(
     """Draw the losses of a run as a picture (PNG)."""
     session: Session = ctx.obj
     with session.context() as context:
-        record = _find(context.store, run)
+        from samloop.loop import runs
+
+        record = runs.find_run(context, run)
     metrics = _metrics(record)
     if not metrics:
         raise InputError(f"{record['run_id']} has no metrics yet, so there is nothing to draw")
-    from samloop.train.plot import plot_loss
+    from samloop.train.plot import plot_run
 
     target = output or Path(record["path"]) / "loss.png"
-    plot_loss(metrics, target, title=record["run_id"])
+    result, settings = record.get("result") or {}, (record.get("recipe") or {}).get("train") or {}
+    plot_run(
+        Path(record["path"]),
+        target,
+        title=record["run_id"],
+        best_step=result.get("best_step"),
+        checkpoint_steps=settings.get("checkpoint_steps", 0),
+    )
     session.out.result({"run_id": record["run_id"], "path": str(target)}, lambda: session.out.line(f"Wrote {target}"))
 
 
-def _find(store: Any, run: str) -> dict[str, Any]:
-    if run == "latest":
-        newest: list[dict[str, Any]] = store.list_runs(limit=1)
-        if not newest:
-            raise InputError("there is no run yet; 'samloop train' starts one")
-        return newest[0]
-    found: dict[str, Any] = store.get_run(run)
-    return found
+@app.command()
+def pause(ctx: typer.Context, run: RunArgument = "latest") -> None:
+    """Pause a run after the step it is at; it keeps a checkpoint and its place in memory."""
+    _steer(ctx.obj, run, "pause", "pauses after the step it is at; go on with: {program} runs resume {id}")
+
+
+@app.command()
+def resume(ctx: typer.Context, run: RunArgument = "latest") -> None:
+    """Let a paused run go on. One that was stopped or killed goes on with 'samloop train --resume RUN'."""
+    _steer(ctx.obj, run, "resume", "goes on")
+
+
+@app.command()
+def stop(ctx: typer.Context, run: RunArgument = "latest") -> None:
+    """Stop a run after the step it is at, and keep it; a paused one at once."""
+    _steer(ctx.obj, run, "stop", "stops after the step it is at; go on with: {program} train --resume {id}")
+
+
+def _steer(session: Session, run: str, verb: str, answer: str) -> None:
+    with session.context() as context:
+        from samloop.loop import runs
+
+        record = runs.go_on(context, run) if verb == "resume" else runs.ask(context, run, verb)  # type: ignore[arg-type]
+        reason = runs.pause_reason(record)
+    if verb == "resume" and reason and record["state"] == "paused" and reason.startswith("only"):
+        answer = f"waits for memory and goes on by itself: {reason}"
+    sentence = answer.format(program=session.program, id=record["run_id"])
+    session.out.result(
+        {"run_id": record["run_id"], "state": record["state"], "asked": verb},
+        lambda: session.out.line(f"{record['run_id']} {sentence}"),
+    )
 
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +183,12 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
     )
     kept = {name: value for name, value in record.items() if name not in ("recipe", "result", "metrics")}
     return {**kept, **{name: result.get(name) for name in names}}
+
+
+def _lines(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from samloop.train.metrics import read_lines
+
+    return read_lines(Path(record["path"]) / "metrics.jsonl") if record.get("path") else []
 
 
 def _metrics(record: Mapping[str, Any]) -> list[dict[str, Any]]:

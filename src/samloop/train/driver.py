@@ -45,7 +45,16 @@ perplexed, and no schedule brings that back. A step's own loss does not tell: ba
 OnMetric = Callable[[dict[str, Any]], None]
 
 
-def run(job: TrainJob, folder: Path, on_metric: OnMetric, should_stop: Callable[[], bool]) -> dict[str, Any]:
+BetweenSteps = Callable[[int, Callable[[], None]], None]
+
+
+def run(
+    job: TrainJob,
+    folder: Path,
+    on_metric: OnMetric,
+    should_stop: Callable[[], bool],
+    between_steps: BetweenSteps = lambda _step, _keep: None,
+) -> dict[str, Any]:
     """Train an adapter as `job` says; checkpoints and the adapter go into `folder`.
 
     Args:
@@ -54,6 +63,8 @@ def run(job: TrainJob, folder: Path, on_metric: OnMetric, should_stop: Callable[
             `loss` is in nats per token, or per pair in a dpo phase; `validation_loss` is nats per token always.
             Before a dpo phase, also with {event: "reference", done, total}.
         should_stop: asked after each optimiser step; when true, the run is kept and ends with state ``stopped``.
+        between_steps: called after each step but the last, before `should_stop`, with the number of steps taken and
+            a function that keeps a checkpoint; a run pauses in there.
 
     Returns:
         {run_id, state, method, steps, loss, validation_loss, tokens_per_second, peak_memory_bytes, adapter,
@@ -76,7 +87,9 @@ def run(job: TrainJob, folder: Path, on_metric: OnMetric, should_stop: Callable[
     identity = {**job.shaping(), "base": base.fingerprint, **data.digests()}
     checkpoints = Checkpoints(folder / "checkpoints", identity)
     reference = Reference(folder / "reference.safetensors", base.fingerprint)
-    return _Run(job, folder, learner, checkpoints, reference, data, tokenizer.pad_id).go(on_metric, should_stop)
+    return _Run(job, folder, learner, checkpoints, reference, data, tokenizer.pad_id).go(
+        on_metric, should_stop, between_steps
+    )
 
 
 class _Run:
@@ -117,7 +130,7 @@ class _Run:
         taken = [int(done["steps"]) for done in self.progress.phases]
         return sum(taken) + sum(phase.steps for phase in self.phases[len(taken) :])
 
-    def go(self, on_metric: OnMetric, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    def go(self, on_metric: OnMetric, should_stop: Callable[[], bool], between_steps: BetweenSteps) -> dict[str, Any]:
         self.progress, self.best = self.checkpoints.restore(self.learner)
         stopped = False
         while self.progress.phase < len(self.phases) and not stopped:
@@ -133,10 +146,15 @@ class _Run:
             over = ends or self.progress.stopped_early
             if over:
                 self._end_phase()
-            stopped = self.progress.phase < len(self.phases) and should_stop()
+            if self.progress.phase < len(self.phases):
+                between_steps(self.progress.step, self._checkpoint)
+                stopped = should_stop()
             if over or stopped or self.progress.step % self.job.checkpoint_steps == 0:
-                self.checkpoints.save(self.learner, self.progress, self.best)
+                self._checkpoint()
         return self._finish("stopped" if stopped else "completed")
+
+    def _checkpoint(self) -> None:
+        self.checkpoints.save(self.learner, self.progress, self.best)
 
     # --- phases ------------------------------------------------------------------------------------------------
 
