@@ -51,7 +51,8 @@ _ADDS: Final = re.compile(
 """How a body begins that goes on with its subject."""
 
 _NOT_PROSE: Final = re.compile(
-    r"^(?:\s{2,}|\t|#{1,6}\s|```|~~~|>|\||[*+-]\s|\d+[.)]\s|\[\d+\]|BREAKING[ -]CHANGES?\b)"
+    r"^(?:\s{2,}|\t|#{1,6}\s|```|~~~|>|\|"
+    r"|[*+-]\s|\d+[.)]\s|\[\d+\]|BREAKING[ -]CHANGES?\b)"
 )
 
 
