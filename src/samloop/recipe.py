@@ -340,6 +340,14 @@ class Recipe(BaseSettings):
         """Plain data: every setting, or only those that were set."""
         return self.model_dump(mode="json", exclude_unset=not full, exclude_none=True)
 
+    def to_keep(self) -> dict[str, Any]:
+        """Every setting, as a run keeps it for its record: without the database's address, which may hold a password,
+        and without the names that are taken out of texts."""
+        kept = self.to_dict(full=True)
+        kept["store"]["url"] = ""
+        kept["curate"]["redact"]["names"] = []
+        return kept
+
     def to_toml(self, *, full: bool) -> str:
         """TOML text that `load` reads back to an equal recipe; with `full`, each key has its meaning as a comment."""
         if not full:
