@@ -75,8 +75,8 @@ def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, 
     "report_to" names the trackers of `train.report`, and "cluster" is the address where "cluster_workers" train."""
     end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
-    from samloop.train.control import Control
     from samloop.train import cluster
+    from samloop.train.control import Control
     from samloop.train.driver import run
     from samloop.train.guard import GIGABYTE, Guard
     from samloop.train.job import TrainJob

@@ -194,6 +194,6 @@ def _freight(dataset: Path, folder: Path) -> dict[str, bytes]:
 
 def _sentence(what: str) -> str:
     return (
-        f"the run on the cluster failed: {what}; see that every machine is up and has samloop of this version with the "
-        "extra torch, and start the run again: it goes on from its newest checkpoint"
+        f"the run on the cluster failed: {what}; see that every machine is up and has samloop of this version "
+        "with its extras torch and ray, and start the run again: it goes on from its newest checkpoint"
     )

@@ -23,7 +23,9 @@ from samloop.train.job import TrainJob
 LOOK_SECONDS: Final = 0.5
 """How often the first worker looks what is asked of the run."""
 
-LOST: Final = frozenset({"ActorDiedError", "ActorUnavailableError", "NodeDiedError", "WorkerCrashedError"})
+LOST: Final = frozenset(
+    {"ActorDiedError", "ActorUnavailableError", "WorkerHealthCheckFailedError", "WorkerHealthCheckTimeoutError"}
+)
 """What Ray says of a worker whose process or machine is gone."""
 
 
@@ -204,9 +206,9 @@ def _own_base(order: Order) -> Path:
         )
     path, name = Path(order.job["base"]), order.job["base_name"]
     found = []
-    for place in (lambda: path, lambda: resolve_base(name)):
+    for known in (os.fspath(path), name):
         try:
-            base = Base.open(place())
+            base = Base.open(resolve_base(known))
         except ModelError:
             continue
         if base.fingerprint == order.fingerprint:

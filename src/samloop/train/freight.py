@@ -11,9 +11,9 @@ Freight = Mapping[str, bytes]
 
 
 def packed(path: Path, root: Path) -> dict[str, bytes]:
-    """The file at `path`, or all files in the folder at `path`, by their paths under `root`; nothing if it is not there.
+    """The file at `path`, or all files in the folder at `path`, by their paths under `root`.
 
-    Hidden files are left out: they are being written.
+    Nothing where there is nothing. Hidden files are left out: they are being written.
     """
     found = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     return {

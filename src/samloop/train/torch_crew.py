@@ -39,8 +39,8 @@ def rank() -> int:
 def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Give every worker the gradients summed over all of them; nothing where there is one worker.
 
-    One flat tensor goes around: adapters are small and have hundreds of parameters. A worker that had no batch in this
-    step, which happens at the end of an epoch, adds nothing.
+    One flat tensor goes around: adapters are small and have hundreds of parameters. A worker that had no batch in
+    this step, which happens at the end of an epoch, adds nothing.
     """
     if not _in_company():
         return
@@ -48,7 +48,7 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in every]
     flat = torch.cat([grad.reshape(-1) for grad in grads])
     distributed.all_reduce(flat)
-    for one, part in zip(every, flat.split([one.numel() for one in every]), strict=True):
+    for one, part in zip(every, torch.split(flat, [one.numel() for one in every]), strict=True):
         one.grad = part.view_as(one)
 
 
