@@ -104,3 +104,14 @@ def test_any_value_is_taken_or_named(value):
         Recipe.parse({"train": {"rank": value}, "prepare": value})
     except RecipeError as error:
         assert "setting" in str(error)
+
+
+def test_what_a_run_keeps_holds_neither_the_password_nor_the_names_of_the_recipe():
+    secret = "".join(["pass", "word", "7"])
+    recipe = Recipe.parse(
+        {"store": {"url": f"postgresql://sam:{secret}@db/sam"}, "curate": {"redact": {"names": ["Ada"]}}}
+    )
+    kept = recipe.to_keep()
+    assert secret not in str(kept)
+    assert "Ada" not in str(kept)
+    assert Recipe.parse(kept).train == recipe.train

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import inspect
 import json
 import os
 import resource
@@ -144,9 +143,7 @@ def child(name: str, folder: Path, epochs: float, threads: int) -> dict[str, flo
 
 def build(folder: Path, size: str, pairs: int) -> None:
     """Base and pairs."""
-    first = list(inspect.signature(material.build).parameters.values())[1]
-    shape = size if first.name == "name" else material.SIZES[size]
-    material.build(folder, shape, train=pairs, valid=1, max_tokens=512)
+    material.build(folder, material.SIZES[size], train=pairs, valid=1, max_tokens=512)
     pairs_of(folder)
 
 

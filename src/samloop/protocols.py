@@ -333,7 +333,11 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterRef:
-    """An adapter on disk and the name to use it by."""
+    """An adapter on disk and the name to use it by.
+
+    `quantise` is how the base it was trained on was held, and has to be held for it: ``none``, or a backend's form.
+    """
 
     name: str
     path: Path
+    quantise: str = "none"

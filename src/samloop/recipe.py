@@ -163,6 +163,10 @@ class Train(Section):
     batch_examples: int = Field(4, ge=1, description="sequences per step of one device")
     accumulation_steps: int = Field(4, ge=1, description="batches per optimiser step")
     max_seq_tokens: int = Field(512, ge=16, description="longest training sequence")
+    quantise: Literal["none", "4bit", "nf4", "affine4"] = Field(
+        "none",
+        description="how the base is held: none (as it is), 4bit (nf4 on torch, affine4 on MLX), or one of these",
+    )
     packing: Literal["auto", "on", "off"] = Field(
         "auto", description="sequences end to end without padding; auto: on torch, where the base allows it"
     )
@@ -342,6 +346,14 @@ class Recipe(BaseSettings):
         """Plain data: every setting, or only those that were set."""
         return self.model_dump(mode="json", exclude_unset=not full, exclude_none=True)
 
+    def to_keep(self) -> dict[str, Any]:
+        """Every setting, as a run keeps it for its record: without the database's address, which may hold a password,
+        and without the names that are taken out of texts."""
+        kept = self.to_dict(full=True)
+        kept["store"]["url"] = ""
+        kept["curate"]["redact"]["names"] = []
+        return kept
+
     def to_toml(self, *, full: bool) -> str:
         """TOML text that `load` reads back to an equal recipe; with `full`, each key has its meaning as a comment."""
         if not full:
@@ -358,6 +370,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "batch_examples": 1,
         "accumulation_steps": 4,
         "max_seq_tokens": 512,
+        "quantise": "4bit",
         "epochs": 1.0,
         "learning_rate": 1e-4,
     },
@@ -381,6 +394,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "batch_examples": 1,
         "accumulation_steps": 4,
         "max_seq_tokens": 384,
+        "quantise": "4bit",
         "epochs": 1.0,
         "learning_rate": 1e-4,
     },

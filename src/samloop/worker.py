@@ -65,7 +65,7 @@ def _dispatch(
 
         parsed = EvaluateJob.from_dict(job)
         return run_evaluation(
-            parsed, folder, on_metric, lambda base, adapters: load_model(parsed.backend, base, adapters)
+            parsed, folder, on_metric, lambda base, adapters, form: load_model(parsed.backend, base, adapters, form)
         )
     raise TrainingError(f"expected a job of kind train or evaluate in {folder}, got {kind!r}")
 
@@ -114,9 +114,9 @@ def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, 
     return {**result, "reason": guard.reason} if state == "stopped" else result
 
 
-def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef]) -> Model:
-    """The base model at `base` with `adapters`, loaded by the backend of that name."""
-    model: Model = plugins.load("backends", backend)().load(base, adapters)
+def load_model(backend: str, base: Path, adapters: Sequence[AdapterRef], quantise: str = "none") -> Model:
+    """The base model at `base`, held as `quantise` says, with `adapters`, loaded by the backend of that name."""
+    model: Model = plugins.load("backends", backend)().load(base, adapters, quantise=quantise)
     return model
 
 

@@ -216,13 +216,16 @@ def test_a_dry_run_tells_memory_by_part_and_trains_nothing(run: Any, home: Path)
 
 
 def test_a_dry_run_that_does_not_fit_names_the_preset_that_would(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("samloop.train.memory.available_bytes", lambda: 1_000_000_000)
-    recipe = ("--model", "pocket", "--backend", "mlx")
-    monkeypatch.setenv("SAMLOOP_TRAIN__BATCH_EXAMPLES", "64")
+    """The pocket base with the settings of a larger preset, which takes longer sequences at once."""
+    monkeypatch.setenv("SAMLOOP_TRAIN__PRESET", "standard")
+    recipe = ("--model", "pocket", "--backend", "torch")
+    needed = run("--json", "train", *recipe, "--dry-run").data["estimate"]["training"]
+    monkeypatch.setattr("samloop.train.memory.available_bytes", lambda: needed - 1)
     told = run("--json", "train", *recipe, "--dry-run").data
-    assert (told["fits"], told["fitting_preset"]) == (False, None)  # the variable holds for the preset as well
+    assert not told["fits"]
+    monkeypatch.setattr("samloop.train.memory.available_bytes", lambda: 100_000_000)
     shown = run("train", *recipe, "--dry-run").out
-    assert "It does not fit: 1.0 GB of memory are available." in shown
+    assert "It does not fit: 0.10 GB of memory are available." in shown
     assert "No preset fits; close other programs." in shown
 
 

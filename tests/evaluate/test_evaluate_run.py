@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -60,12 +61,12 @@ def test_base_and_adapter_are_graded_on_one_load(job, planted, tmp_path):
     model.reply = lambda adapter, prompt: f" {adapter}! "
     loads, metrics = [], []
 
-    def load(base, adapters):
-        loads.append((base, tuple(adapters)))
+    def load(base, adapters, form):
+        loads.append((base, tuple(adapters), form))
         return model
 
     result = runner.run(job, tmp_path, metrics.append, load)
-    assert loads == [(job.base, job.adapters)]
+    assert loads == [(job.base, job.adapters, "none")]
     result = orjson.loads(orjson.dumps(result))
     scores = {target: [Score.from_dict(s) for s in found] for target, found in result["scores"].items()}
     assert [s.name for s in scores["base"]] == ["perplexity", "bits_per_byte"]
@@ -79,6 +80,34 @@ def test_base_and_adapter_are_graded_on_one_load(job, planted, tmp_path):
         ("base", "perplexity", 1, 2, 3),
         ("ad-1", "perplexity", 2, 2, 3),
     ]
+
+
+def test_a_base_is_loaded_once_for_each_form_that_the_targets_need(job, planted, tmp_path):
+    """Champion and base in four bits, the challenger trained on the whole base: each is graded as it will answer."""
+    refs = (
+        AdapterRef(name="ad-1", path=tmp_path / "ad-1", quantise="nf4"),
+        AdapterRef(name="ad-2", path=tmp_path / "ad-2"),
+    )
+    job = EvaluateJob.from_dict({**replace(job, targets=(), adapters=refs, quantise="nf4").to_dict()})
+    assert job.targets == ("base", "ad-1", "ad-2")
+    models = {
+        "nf4": planted(**{"base": lambda p, a: 2.0, "ad-1": lambda p, a: 0.5}),
+        "none": planted(**{"ad-2": lambda p, a: 1.0}),
+    }
+    for model in models.values():
+        model.reply = lambda adapter, prompt: f" {adapter} "
+    loads, metrics = [], []
+
+    def load(base, adapters, form):
+        loads.append(([ref.name for ref in adapters], form))
+        return models[form]
+
+    result = runner.run(job, tmp_path, metrics.append, load)
+    assert loads == [(["ad-1"], "nf4"), (["ad-2"], "none")]
+    means = {target: Score.from_dict(found[0]).mean for target, found in result["scores"].items()}
+    assert means == pytest.approx({"base": math.exp(2), "ad-1": math.exp(0.5), "ad-2": math.exp(1)})
+    assert result["samples"][0]["answers"] == {"base": "None", "ad-1": "ad-1", "ad-2": "ad-2"}
+    assert [(m["target"], m["done"], m["total"]) for m in metrics] == [("base", 1, 3), ("ad-1", 2, 3), ("ad-2", 3, 3)]
 
 
 def test_evaluate_takes_none_for_the_base(planted):

@@ -168,7 +168,10 @@ def test_the_command_in_bulk_lets_a_licence_in_and_takes_no_other_run_for_its_ow
 
 
 def test_licences_go_with_the_data_to_the_manifest_and_the_adapter(tmp_path: Path, folder: Path) -> None:
-    home, recipe = Home(tmp_path / "home").create(), Recipe.parse({"train": {"model": "pocket"}})
+    home, recipe = (
+        Home(tmp_path / "home").create(),
+        Recipe.parse({"train": {"model": "pocket"}, "prepare": {"replay_share": 0.0}}),
+    )
     unknown = [
         {"instruction": f"What is unknown number {n}?", "output": f"It is the number {n} of nobody."}
         for n in range(3)

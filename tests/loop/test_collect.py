@@ -229,6 +229,30 @@ def test_the_recipes_bound_on_lines_holds_unless_the_source_has_its_own(open_hom
     assert "line too long" not in report["sources"][0]["reasons"]
 
 
+def test_long_conversations_are_told_in_windows_that_fit_into_training(open_home: Open, tmp_path: Path) -> None:
+    turns = [
+        {"uuid": f"t{n}", "sender": ("human", "assistant")[n % 2], "created_at": f"2025-01-01T00:{n:02}:00Z",
+         "text": f"On pump {n}: the valve of well {n} opens once the level of basin {n} is above its mark. " * 3}
+        for n in range(12)
+    ]  # fmt: skip
+    talk = {"uuid": "c", "name": "Pumps", "created_at": "2025-01-01T00:00:00Z", "chat_messages": turns}
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{**talk, "updated_at": "2025-01-01T01:00:00Z"}]))
+    told = {}
+    own = {"window_characters": 90_000}
+    for name, tokens, options in (("wide", 4096, {}), ("narrow", 256, {}), ("own", 256, own)):
+        context = open_home(name, train={"max_seq_tokens": tokens})
+        collect(context, [SourceSettings(kind="claude-ai", location=str(path), **options)])
+        told[name] = [
+            sum(len(turn["content"]) for turn in example.conversation_history) + len(example.input_text)
+            + len(example.output_text)
+            for example in context.store.get_examples_by_source("claude_ai")
+        ]  # fmt: skip
+    assert len(told["wide"]) == len(told["own"]) == 1
+    assert len(told["narrow"]) == 6
+    assert max(told["narrow"]) <= 4 * 256
+
+
 def test_few_long_texts_make_a_batch(open_home: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("samloop.loop.collect.BATCH_CHARACTERS", 4_000)
     seen: list[int] = []

@@ -247,3 +247,12 @@ def test_the_name_of_a_project_is_written_as_it_is(tmp_path: Path) -> None:
 def test_a_link_to_a_page_of_docc_is_its_name(tmp_path: Path) -> None:
     found = asked(tmp_path, f"# Valves\n\n{PROSE} It is one of <doc:CommandsOfPumps>, and its water is clean.\n")
     assert next(iter(found.values())).endswith("It is one of Commands Of Pumps, and its water is clean.")
+
+
+def test_code_with_few_words_beside_it_is_an_answer_and_a_text_in_another_language_none(tmp_path: Path) -> None:
+    code = "```ts\n" + "const title = usePumpTitle()  // Pumpe\n" * 12 + "```"
+    used = asked(tmp_path, f"# usePumpTitle\n\n{PROSE} {PROSE}\n\n## Usage\n\n{code}\n", "usePumpTitle.md")
+    assert code in used.values()
+    french = "La pompe amène l'eau du puits à la maison, et elle a besoin d'une vanne ouverte des deux côtés. " * 4
+    page = f"# Pump\n\n{PROSE} {PROSE}\n\n## Valves\n\n{french}\n"
+    assert "section is not in English" in reasons(tmp_path, page)

@@ -157,3 +157,18 @@ def test_a_person_who_writes_small_is_one_too() -> None:
     why = "the gauge was read too late because the pump did not start before noon on Sundays, and nobody looked."
     assert explanation(f"i think {why}") is None
     assert explanation(why) is not None
+
+
+def test_what_breaks_and_what_sighs_is_no_reason() -> None:
+    breaking = (
+        "BREAKING CHANGE: the class is exported otherwise now, because it was made with inherits previously, "
+        "and callers that used it should not be surprised."
+    )
+    assert explanation(breaking) is None
+    told = (
+        "The tests failed on the server because the folder for them was not set, and the hook deleted all of it "
+        "after the first test:"
+    )
+    assert explanation(f"{told}\n\nD'oh!") is None
+    assert explanation(told) is None
+    assert explanation(f"{told}\n\n    rm -rf $FOLDER_FOR_TESTS") is not None

@@ -319,3 +319,15 @@ def test_a_teacher_stands_for_the_route_that_the_recipe_says():
     assert [route for _, route in routes(found)] == ["claude-code", "ollama", "ollama"]
     assert reasons(found) == []
     assert reasons(list(read("", None, rows=reader((), [corrected_route(1, "Do it", "moon")]), examples=0)))
+
+
+def test_a_decision_from_the_future_is_as_old_as_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    write_decisions(
+        path,
+        {"task": "Set an alarm", "route": "local", "timestamp": 99_999_999_999},
+        {"task": "Set a timer", "route": "local", "timestamp": 1_700_000_000},
+    )
+    ahead, known = (e for e in read(str(path), None, examples=0) if isinstance(e, Example))
+    assert ahead.created_at == path.stat().st_mtime
+    assert known.created_at == 1_700_000_000

@@ -160,7 +160,7 @@ def test_a_run_pauses_and_stops_when_asked_and_one_machine_ends_it(job: dict[str
 @pytest.mark.slow
 def test_what_a_worker_raises_is_said_as_it_is(job: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    with pytest.raises(TrainingError, match="no module of the base model is called"):
+    with pytest.raises(TrainingError, match="the base model has no module 'nowhere'"):
         run_job(tmp_path / "run", {**job, **TWO, "targets": ["nowhere"]}, lambda _: None)
 
 

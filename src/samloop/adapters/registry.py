@@ -35,7 +35,10 @@ LOCK_SECONDS: Final = 10.0
 UNKNOWN: Final = "unknown"
 """Lineage and licence of an adapter that came from elsewhere: nobody here knows what it learnt from."""
 
-LINEAGE: Final = ("run_id", "recipe", "samloop_version", "lineage", "files")
+IMPORTED: Final = "imported"
+"""Lineage of an adapter that came with a manifest from another home."""
+
+LINEAGE: Final = ("run_id", "recipe", "samloop_version", "lineage", "origin", "files")
 """What the store keeps of an adapter's manifest."""
 
 log = logging.getLogger(__name__)
@@ -75,12 +78,16 @@ class Registry:
             self._record(target)
         return name
 
-    def adopt(self, folder: Path, slot: str, *, base: str) -> tuple[bool, str]:
-        """Take an adapter that samloop did not train into the registry, as a candidate with lineage "unknown".
+    def adopt(
+        self, folder: Path, slot: str, *, base: str, origin: Mapping[str, Any] | None = None
+    ) -> tuple[bool, str]:
+        """Take an adapter that was not trained here into the registry, as a candidate with lineage "unknown".
 
         Args:
             folder: in PEFT's or MLX's layout; checkpoints beside the weights are left behind.
             base: what its base model is called.
+            origin: what came with it about where it is from; its lineage is then "imported". Its scores count for
+                nothing here.
 
         Returns:
             whether it was there already, and its id.
@@ -92,16 +99,18 @@ class Registry:
         files = folders.foreign_files(folder)
         name = folders.adapter_id(files)
         target = self._slot(slot) / name
+        told = origin or {}
         lineage = {
             "slot": slot,
             "run_id": None,
-            "dataset_digest": None,
+            "dataset_digest": told.get("dataset_digest"),
             "base": base,
-            "base_digest": None,
+            "base_digest": told.get("base_digest"),
             "backend": "mlx" if any(path.name == folders.MLX_WEIGHTS for path in files) else "torch",
             "recipe": None,
-            "lineage": UNKNOWN,
-            "licences": [UNKNOWN],
+            "lineage": UNKNOWN if origin is None else IMPORTED,
+            "origin": dict(told),
+            "licences": told.get("licences") or [UNKNOWN],
             "scores": [],
             "created_at": time.time(),
         }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from samloop.cli import exporting
 from samloop.cli.evaluate import interval
 from samloop.cli.output import Output, count, shorten
 from samloop.cli.prepare import when
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from samloop.adapters.registry import Registry
 
 app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, help="List, show, promote, roll back and trace adapters."
+    rich_markup_mode=None,
+    add_completion=False,
+    help="List, show, promote, trace, convert and export adapters.",
 )
+
+exporting.register(app)
 
 CHAMPION: Final = "champion"
 

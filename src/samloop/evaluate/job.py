@@ -21,6 +21,7 @@ class EvaluateJob:
     Attributes:
         base: folder of the base model.
         backend: name of the backend plug-in that loads it.
+        quantise: how the base is held when it is graded without an adapter; each adapter says so itself.
         adapters: every adapter among the targets.
         targets: what to grade, in order: "base" or names of adapters; empty: the base, then each adapter.
         suites: by suite name the JSONL file of its items.
@@ -30,6 +31,7 @@ class EvaluateJob:
 
     base: Path
     backend: str
+    quantise: str = "none"
     adapters: tuple[AdapterRef, ...] = ()
     targets: tuple[str, ...] = ()
     suites: Mapping[str, Path]
@@ -50,7 +52,8 @@ class EvaluateJob:
             "kind": "evaluate",
             "base": str(self.base),
             "backend": self.backend,
-            "adapters": [{"name": adapter.name, "path": str(adapter.path)} for adapter in self.adapters],
+            "quantise": self.quantise,
+            "adapters": [{"name": a.name, "path": str(a.path), "quantise": a.quantise} for a in self.adapters],
             "targets": list(self.targets),
             "suites": {name: str(path) for name, path in self.suites.items()},
             "samples": str(self.samples) if self.samples else None,
@@ -74,7 +77,7 @@ class EvaluateJob:
                 **{
                     **values,
                     "base": Path(values["base"]),
-                    "adapters": tuple(AdapterRef(name=one["name"], path=Path(one["path"])) for one in adapters),
+                    "adapters": tuple(AdapterRef(**{**one, "path": Path(one["path"])}) for one in adapters),
                     "targets": tuple(values.get("targets", ())),
                     "suites": {name: Path(path) for name, path in values["suites"].items()},
                     "samples": Path(values["samples"]) if values.get("samples") else None,

@@ -58,12 +58,13 @@ def run(
     job: EvaluateJob,
     folder: Path,  # noqa: ARG001  every job is run on a folder; this one keeps nothing there
     on_metric: OnMetric,
-    load: Callable[[Path, Sequence[AdapterRef]], Model],
+    load: Callable[[Path, Sequence[AdapterRef], str], Model],
 ) -> dict[str, Any]:
     """Do an evaluation job.
 
     Args:
-        load: gives the model at a folder with adapters; rooms on one floor do not know each other.
+        load: gives the model at a folder, with adapters, held as the last argument says; rooms on one floor do not
+            know each other. It is called once for each form of the base that the targets need.
 
     Returns:
         JSON-ready {"scores": {target: [score]}, "samples": [{id, question, expected, answers: {target: text}}]}.
@@ -75,13 +76,43 @@ def run(
     """
     suites = {name: read_items(path) for name, path in job.suites.items()}
     samples = read_items(job.samples) if job.samples else []
-    model = load(job.base, job.adapters)
-    names = {target: None if target == BASE else target for target in job.targets}
-    graded = evaluate(model, list(names.values()), suites, on_metric)
+    scores: dict[str, list[dict[str, Any]]] = {}
+    answers: dict[str, list[str]] = {}
+    for form, targets in _by_form(job).items():
+        model = load(job.base, [adapter for adapter in job.adapters if adapter.name in targets], form)
+        names = {target: None if target == BASE else target for target in targets}
+        before = len(scores) * len(suites)
+        counted = _from(before, len(job.targets) * len(suites), on_metric)
+        graded = evaluate(model, list(names.values()), suites, counted)
+        scores |= {target: [score.to_dict() for score in graded[name]] for target, name in names.items()}
+        answers |= _answered(model, names, samples, job.max_new_tokens)
+        del model  # before the next one takes its place in memory
     return {
-        "scores": {target: [score.to_dict() for score in graded[name]] for target, name in names.items()},
-        "samples": _answered(model, names, samples, job.max_new_tokens),
+        "scores": {target: scores[target] for target in job.targets},
+        "samples": [
+            {
+                "id": sample["id"],
+                "question": sample["messages"][-1]["content"],
+                "expected": sample.get("expected"),
+                "answers": {target: answers[target][at] for target in job.targets},
+            }
+            for at, sample in enumerate(samples)
+        ],
     }
+
+
+def _by_form(job: EvaluateJob) -> dict[str, list[str]]:
+    """The targets, by how the base has to be held for them."""
+    own = {adapter.name: adapter.quantise for adapter in job.adapters}
+    forms: dict[str, list[str]] = {}
+    for target in dict.fromkeys(job.targets):
+        forms.setdefault(job.quantise if target == BASE else own[target], []).append(target)
+    return forms
+
+
+def _from(before: int, total: int, on_metric: OnMetric) -> OnMetric:
+    """`on_metric`, counting on from `before` up to `total`."""
+    return lambda news: on_metric({**news, "done": before + news["done"], "total": total})
 
 
 def read_items(path: Path) -> list[dict[str, Any]]:
@@ -110,20 +141,14 @@ def read_items(path: Path) -> list[dict[str, Any]]:
 
 def _answered(
     model: Model, names: Mapping[str, str | None], samples: Sequence[Item], max_new_tokens: int
-) -> list[dict[str, Any]]:
-    answers: list[dict[str, str]] = [{} for _ in samples]
+) -> dict[str, list[str]]:
+    """By target, its answer to each sample."""
+    answers: dict[str, list[str]] = {}
     for target, name in names.items():
         model.use(name)
-        for sample, said in zip(samples, answers, strict=True):
+        answers[target] = []
+        for sample in samples:
             prompt = encode_prompt(model.tokenizer, sample["messages"])
             ids = list(model.generate(prompt, max_new_tokens=max_new_tokens))
-            said[target] = model.tokenizer.decode(ids).strip()
-    return [
-        {
-            "id": sample["id"],
-            "question": sample["messages"][-1]["content"],
-            "expected": sample.get("expected"),
-            "answers": said,
-        }
-        for sample, said in zip(samples, answers, strict=True)
-    ]
+            answers[target].append(model.tokenizer.decode(ids).strip())
+    return answers

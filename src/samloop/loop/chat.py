@@ -11,6 +11,7 @@ from samloop.adapters.registry import Registry
 from samloop.example import Message
 from samloop.loop.context import Context
 from samloop.loop.evaluate import BASE, SLOT
+from samloop.loop.serving import base_form, reference
 from samloop.loop.train import backend_name
 from samloop.protocols import AdapterRef, Model
 from samloop.text.base import resolve_base
@@ -85,8 +86,9 @@ def open_chat(context: Context, adapter: str | None = None) -> Chat:
     refs: list[AdapterRef] = []
     if chosen != BASE:
         chosen = registry.find(chosen)
-        refs.append(AdapterRef(name=chosen, path=registry.path(chosen)))
+        refs.append(reference(context, chosen, registry.path(chosen)))
     backend = plugins.load("backends", backend_name(context.recipe.train.backend))()
-    model: Model = backend.load(resolve_base(context.recipe.train.model), refs)
+    form = refs[0].quantise if refs else base_form(context)
+    model: Model = backend.load(resolve_base(context.recipe.train.model), refs, quantise=form)
     model.use(None if chosen == BASE else chosen)
     return Chat(model, chosen, context.recipe.sam.system_prompt)

@@ -39,6 +39,9 @@ from samloop.rows import Rows
 
 Progress = Callable[[dict[str, Any]], None]
 
+CHARACTERS_A_TOKEN: Final = 4
+"""Of English prose. What is longer than the longest training sequence is told in parts, so that none is cut off."""
+
 BATCH_CHARACTERS: Final = 2**24
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
 
@@ -179,7 +182,11 @@ def _side_by_side(intakes: Sequence[_Intake], shared: _Shared) -> None:
 def _options(recipe: Recipe, settings: SourceSettings, read: Source) -> dict[str, Any]:
     """The source's own settings; those it knows and that were left out come from the rest of the recipe."""
     known, given, variables = known_options(read), settings.options, {"name": recipe.sam.name}
-    general = {"max_line_bytes": recipe.collect.max_line_bytes, "variables": variables}
+    general = {
+        "max_line_bytes": recipe.collect.max_line_bytes,
+        "variables": variables,
+        "window_characters": CHARACTERS_A_TOKEN * recipe.train.max_seq_tokens,
+    }
     if isinstance(given.get("variables"), dict):
         given["variables"] = variables | given["variables"]
     return {name: value for name, value in general.items() if name in known} | given

@@ -28,8 +28,8 @@ from samloop.loop.admission import Admission
 from samloop.loop.bulk import duplicates, engines, report
 from samloop.loop.bulk.near import Nearby, near_duplicates
 from samloop.loop.bulk.plan import Plan, plan
-from samloop.loop.bulk.shards import Format, Place, draft_name
-from samloop.loop.bulk.unit import LISTED_FILE, MANIFEST_FILE, NAMES_FILE, Settings, Unit, rows_of
+from samloop.loop.bulk.shards import Place, draft_name
+from samloop.loop.bulk.unit import LISTED_FILE, MANIFEST_FILE, NAMES_FILE, Format, Settings, Unit, rows_of
 from samloop.loop.bulk.work import Run
 from samloop.loop.items import items_named
 from samloop.recipe import POCKET, Recipe

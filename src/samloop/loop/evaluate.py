@@ -20,9 +20,10 @@ from samloop.example import to_json
 from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
 from samloop.loop.prepare import latest
+from samloop.loop.serving import base_form, reference
 from samloop.loop.train import OnMetric, backend_name
 from samloop.prepare.dataset import Dataset
-from samloop.protocols import AdapterRef, Comparison, Interval, Score
+from samloop.protocols import Comparison, Interval, Score
 from samloop.sources.routing import held_out
 from samloop.text.base import base_digest, resolve_base
 
@@ -129,11 +130,14 @@ def grade(
     """
     registry = Registry(context.home, context.store)
     base = resolve_base(context.recipe.train.model)
+    form = base_form(context)
+    refs = tuple(reference(context, name, registry.path(name)) for name in targets if name != BASE)
     items = {name: _items(context, name, dataset) for name in suites}
     samples = _samples(items)
     identity = {
         "targets": list(targets),
         "base": base_digest(base),
+        "forms": [form, *(ref.quantise for ref in refs)],
         "items": {name: _digest(lines) for name, lines in items.items()},
     }
     evaluation_id = "eval-" + hashlib.sha256(to_json(identity).encode()).hexdigest()[:12]
@@ -148,7 +152,8 @@ def grade(
         job = EvaluateJob(
             base=base,
             backend=backend_name(context.recipe.train.backend),
-            adapters=tuple(AdapterRef(name=t, path=registry.path(t)) for t in targets if t != BASE),
+            quantise=form,
+            adapters=refs,
             targets=tuple(targets),
             suites={name: folder / f"items-{name}.jsonl" for name in items},
             samples=folder / "samples.jsonl",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from io import BytesIO
 from typing import Any, Final
 
 from samloop.loop.inventory import STATES
@@ -18,17 +16,30 @@ COLOURS: Final = dict(zip(STATES, ("#009e73", "#0072b2", "#e69f00", "#999999", "
 """From the Okabe-Ito palette and greys: told apart with any kind of colour vision."""
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+:root { color-scheme: light dark; --line: #8884; --soft: light-dark(#5d5d5d, #a5a5a5); }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h1 + p { margin-top: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin-top: 2.2rem; } .soft { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-size: .92em; }
-th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); }
-td { vertical-align: top; }
-th { font-weight: 500; color: var(--soft); } .n { text-align: right; font-variant-numeric: tabular-nums; }
-td:first-child { overflow-wrap: anywhere; } .soft { color: var(--soft); }
-img { max-width: 100%; border-radius: 6px; background: white; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line) }
+th { font-weight: 500; color: var(--soft); vertical-align: bottom; } td { overflow-wrap: anywhere; }
+td:first-child { width: 40%; } .n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n, .s { white-space: nowrap; overflow-wrap: normal; }
 ul.figures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; padding: 0; list-style: none; }
 ul.figures b { display: block; font-size: 1.4rem; font-weight: 600; }
+.legend span { margin-right: 1.5rem; white-space: nowrap; }
+.legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
+.bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: .5rem 1rem; align-items: center; }
+.bars b { font-weight: 500; } .bar { display: flex; height: 1.3rem; } .bar i { display: block; min-width: 2px; }
+.bars .soft { font-size: .9em; }
+@media (max-width: 52rem) {
+  .bars { display: block; } .bar { height: 1rem; } .bars .soft { display: block; margin-bottom: .7rem; }
+  table, tbody, tr, td { display: block; } tr:first-child { display: none; }
+  tr { padding: .5rem 0; border-bottom: 1px solid var(--line); } td, td:first-child { width: auto; }
+  td { display: inline-block; border: 0; padding: 0 .9rem 0 0; max-width: 100%; box-sizing: border-box; }
+  td:first-child { display: block; } td:empty { display: none; } td.n { text-align: left; }
+  td:not(:first-child)::before { content: attr(data-l) " "; color: var(--soft); }
+}
 """
 
 
@@ -61,8 +72,7 @@ def page(data: Mapping[str, Any], places: Sequence[str]) -> str:
         "</ul>",
     ]
     if data["by_format"]:
-        encoded = base64.b64encode(picture(data["by_format"])).decode()
-        parts.append(f'<img alt="Size by format and state" src="data:image/png;base64,{encoded}">')
+        parts.append(picture(data["by_format"]))
     parts += _tables(data)
     return "\n".join(parts) + "\n"
 
@@ -127,11 +137,16 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
     """A table under a heading; nothing where it has no rows. Columns as for `Output.table`."""
     if not rows:
         return ""
-    classes = [" class=n" if name.startswith(">") else "" for name in columns]
-    head = "".join(f"<th{c}>{escape(name.lstrip('>'))}" for c, name in zip(classes, columns, strict=True))
+    names = [name.lstrip(">") for name in columns]
+    classes = [" class=n" if name.startswith(">") else " class=s" if name == "date" else "" for name in columns]
+    head = "".join(f"<th{c}>{escape(name)}" for c, name in zip(classes, names, strict=True))
     lines = [f"<h2>{escape(title)} <span class=soft>{len(rows):,}</span></h2>", f"<table><tr>{head}"]
     for row in rows[:MOST_ROWS]:
-        cells = (f"<td{c}>{_cell(cell)}" for c, cell in zip(classes, row, strict=True))
+        # Each cell knows its column's name: on a narrow screen a row is a card, and has no head above it.
+        cells = (
+            f'<td{c} data-l="{escape(name)}">{_cell(cell)}</td>'
+            for c, name, cell in zip(classes, names, row, strict=True)
+        )
         lines.append("<tr>" + "".join(cells))
     lines.append("</table>")
     if len(rows) > MOST_ROWS:
@@ -143,40 +158,30 @@ def _cell(value: object) -> str:
     return escape(str(value)).replace("\n", "<br>")
 
 
-def picture(by_format: Sequence[Mapping[str, Any]]) -> bytes:
-    """A PNG: a bar per format, as long as its files are large, in parts by what becomes of them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def picture(by_format: Sequence[Mapping[str, Any]]) -> str:
+    """A bar per format, as long as its files are large, in parts by what becomes of them.
 
+    Made of the page's own text and colours, so that it can be read on a narrow screen, in the dark and aloud.
+    """
     rows = _largest(by_format)
-    figure = Figure(figsize=(9.0, 1.7 + 0.42 * len(rows)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    heights = range(len(rows))
-    left = [0.0] * len(rows)
-    for state in STATES:
-        widths = [float(row["by_state"][state]) for row in rows]
-        if any(widths):
-            axes.barh(heights, widths, left=left, color=COLOURS[state], edgecolor="white", lw=0.5, label=_of(state))
-            left = [start + width for start, width in zip(left, widths, strict=True)]
-    for height, row in zip(heights, rows, strict=True):
-        told = f" {size_text(row['bytes'])}, {row['records']:,} record{'s' if row['records'] != 1 else ''}"
-        axes.text(row["bytes"], height, told, va="center", fontsize=8, color="#444444")
-    axes.set_yticks(heights, [f"{row['format']} ({row['files']:,})" for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.32 * max(row["bytes"] for row in rows))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_text(value)))
-    axes.set_xlabel("size of the files (their number in brackets)")
-    axes.set_title("Training data by format and state", loc="left")
-    axes.grid(axis="x", alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, loc="outside lower center", ncols=len(STATES))
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "samloop"})
-    return buffer.getvalue()
+    most = max(row["bytes"] for row in rows) or 1
+    states = [state for state in STATES if any(row["by_state"][state] for row in rows)]
+    legend = "".join(f"<span><i style='background:{COLOURS[s]}'></i>{escape(_of(s))}</span>" for s in states)
+    lines = ["<h2>Size by format and state</h2>", f"<p class=legend>{legend}</p>", "<div class=bars>"]
+    for row in rows:
+        parts = "".join(
+            f"<i style='background:{COLOURS[state]};width:{100 * row['by_state'][state] / most:.3f}%'"
+            f" title='{escape(_of(state))}: {size_text(row['by_state'][state])}'></i>"
+            for state in states
+            if row["by_state"][state]
+        )
+        records = f"{row['records']:,} record{'s' if row['records'] != 1 else ''}"
+        files = f"{row['files']:,} file{'s' if row['files'] != 1 else ''}"
+        lines.append(
+            f"<b>{escape(row['format'])}</b><div class=bar>{parts}</div>"
+            f"<span class=soft>{size_text(row['bytes'])}, {records}, {files}</span>"
+        )
+    return "\n".join((*lines, "</div>"))
 
 
 def _largest(by_format: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

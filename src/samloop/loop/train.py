@@ -126,7 +126,7 @@ def train(
             base=settings.model,
             base_digest=base_digest(base),
             backend=backend,
-            recipe=context.recipe.to_dict(full=True),
+            recipe=context.recipe.to_keep(),
             revision=revision,
             quick=quick,
             path=str(folder),

@@ -9,7 +9,7 @@ from typing import Final
 from samloop.sources.answers import Pair, answer_of, is_thin
 from samloop.sources.definitions import Place, asked_in_bold, definitions, tabled
 from samloop.sources.documents import Document, Section
-from samloop.sources.english import SentenceCase, is_english
+from samloop.sources.english import SentenceCase, is_foreign
 from samloop.sources.procedures import commands, explained_code, plain_task, purposes, without_placeholders
 from samloop.sources.project import Project, bare_name
 from samloop.sources.questions import asked, nearest_thing
@@ -67,7 +67,7 @@ class Asker:
             return EMPTY, []
         pairs = self._parts(section)
         answer = answer_of(section, self._most)
-        if len(answer) > 300 and not is_english(answer, 0.1):
+        if len(answer) > 300 and is_foreign(answer):
             return FOREIGN, []
         if is_thin(answer):
             if pairs:

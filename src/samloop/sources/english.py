@@ -10,6 +10,9 @@ MIN_ENGLISH_SHARE: Final = 0.18
 """Share of function words above which a text is English: 0.3 to 0.5 in English prose, below 0.08 in other languages
 written in Latin letters; documentation full of names lies between."""
 
+MIN_FOREIGN_SHARE: Final = 0.1
+"""The same for a part of a document, which may be full of names."""
+
 _LOOKED_AT: Final = 20_000
 _ENOUGH_WORDS: Final = 20
 _FUNCTION_WORDS: Final = frozenset(
@@ -69,6 +72,15 @@ def is_english(text: str, least: float = MIN_ENGLISH_SHARE) -> bool:
         return True
     unfenced = _FENCED.sub(" ", text)
     return _share(unfenced) >= least or _share(_INDENTED.sub("", unfenced)) >= least
+
+
+def is_foreign(text: str, least: float = MIN_FOREIGN_SHARE) -> bool:
+    """Whether the prose of a text is not English; few words beside code do not tell."""
+    prose = _FENCED.sub(" ", text[:_LOOKED_AT])
+    words = re.findall(r"[^\W\d_]+", prose)
+    if len(words) < _ENOUGH_WORDS:
+        return sum(not word.isascii() for word in words) > len(words) / 2
+    return not is_english(text, least)
 
 
 def _share(text: str) -> float:

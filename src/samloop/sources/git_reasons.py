@@ -9,6 +9,7 @@ from typing import Final
 MIN_CHARACTERS: Final = 80
 MIN_WORDS: Final = 12
 
+MIN_ANNOUNCED_CHARACTERS: Final = 12
 MAX_PARAGRAPH_CHARACTERS: Final = 3000
 _ENOUGH: Final = 2
 _FULL_CHARACTERS: Final = 45
@@ -49,7 +50,10 @@ _ADDS: Final = re.compile(
 )
 """How a body begins that goes on with its subject."""
 
-_NOT_PROSE: Final = re.compile(r"^(?:\s{2,}|\t|#{1,6}\s|```|~~~|>|\||[*+-]\s|\d+[.)]\s|\[\d+\])")
+_NOT_PROSE: Final = re.compile(
+    r"^(?:\s{2,}|\t|#{1,6}\s|```|~~~|>|\|"
+    r"|[*+-]\s|\d+[.)]\s|\[\d+\]|BREAKING[ -]CHANGES?\b)"
+)
 
 
 def explanation(body: str) -> str | None:
@@ -70,7 +74,10 @@ def explanation(body: str) -> str | None:
         start -= 1
     chosen = parts[start : given[-1] + 1]
     if chosen[-1].endswith(":"):
-        chosen += parts[given[-1] + 1 : given[-1] + 2]
+        announced = parts[given[-1] + 1 : given[-1] + 2]
+        if not announced or len(announced[0]) < MIN_ANNOUNCED_CHARACTERS:
+            return None  # what was announced went with the numbers and links, or is a sigh
+        chosen += announced
     text = _ADDS.sub(lambda found: found[1].upper(), "\n\n".join(_unwrapped(part) for part in chosen))
     if len(text) < MIN_CHARACTERS or len(_WORDS.findall(text)) < MIN_WORDS or _FIRST_PERSON.search(text):
         return None

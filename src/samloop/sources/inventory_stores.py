@@ -45,7 +45,7 @@ def look_at_database(path: Path) -> Look:
         with opened(path, glance=True) as database:
             return _tables(path, database)
     except Undone as problem:
-        raise Unreadable(f"{problem.reason} ({problem.detail.partition(';')[0]})") from None
+        raise Unreadable(f"{problem.reason}: {problem.detail.partition(';')[0]}") from None
 
 
 def _tables(path: Path, database: sqlite3.Connection) -> Look:

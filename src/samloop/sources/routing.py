@@ -28,6 +28,7 @@ from samloop.errors import SourceError
 from samloop.example import Example
 from samloop.files import readable
 from samloop.protocols import Mark, Record, Reject, RowReader, Withdrawal, source
+from samloop.sources.origin import seconds_of
 from samloop.sources.routing_live import Decision, RowsRead, counted, live_decisions, plain
 from samloop.sources.routing_templates import Wording, digest, wordings
 
@@ -328,8 +329,7 @@ def _decisions(
         if plain(task) in reserved:
             yield Reject(readable(path), HELD_OUT, line=number)
             continue
-        when = decision.get("timestamp")
-        created = float(when) if isinstance(when, int | float) and not isinstance(when, bool) else changed
+        created = seconds_of(decision.get("timestamp")) or changed
         id = str(decision.get("id") or f"{path.name}:{number}")
         yield _example(task, route, labels, id, created, "decision")
 

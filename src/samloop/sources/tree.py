@@ -15,7 +15,7 @@ from samloop.files import readable
 from samloop.protocols import Reject
 from samloop.sources.asker import Asker
 from samloop.sources.documents import Document, Unreadable
-from samloop.sources.english import is_english
+from samloop.sources.english import MIN_ENGLISH_SHARE, is_foreign
 from samloop.sources.markdown import parse
 from samloop.sources.project import Licences, Project, first_bytes
 
@@ -122,4 +122,4 @@ def _readable(path: Path, data: bytes) -> tuple[str | None, str]:
         return "file is not UTF-8", ""
     if not text.strip():
         return "file is empty", ""
-    return (None, text) if is_english(text) else ("file is not in English", "")
+    return ("file is not in English", "") if is_foreign(text, MIN_ENGLISH_SHARE) else (None, text)

@@ -225,6 +225,15 @@ def _special_tokens(*maps: Mapping[str, Any]) -> dict[str, str]:
     return named
 
 
+def chat_template(folder: Path) -> str:
+    """The text of the chat template of the model in `folder`.
+
+    Raises:
+        ModelError: it has none.
+    """
+    return _template_source(folder, _read_json(folder / "tokenizer_config.json"))
+
+
 def _template_source(folder: Path, config: Mapping[str, Any]) -> str:
     """The chat template's text: chat_template.jinja first, as in transformers, else tokenizer_config.json."""
     path = folder / "chat_template.jinja"

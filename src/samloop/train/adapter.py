@@ -1,30 +1,23 @@
-"""LoRA adapters as numpy arrays: planned, drawn, written and read the same way whatever backend trains them.
+"""LoRA adapters as numpy arrays: planned, drawn and checked the same way whatever backend trains them.
 
-On disk they have PEFT's layout (adapter_config.json, adapter_model.safetensors); MLX's layout (adapters.safetensors)
-is read as well. MLX ↔ PEFT is transpose and rename, and alpha = scale × rank.
+How they lie on disk is in `samloop.train.layouts`.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
 from samloop.errors import ModelError, TrainingError
-from samloop.files import write_atomic
+from samloop.train import layouts
+from samloop.train.layouts import PEFT_PREFIX as PEFT_PREFIX
 
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
-
-PEFT_PREFIX: Final = "base_model.model."
-"""What PEFT puts before the names of the base model's modules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +29,7 @@ class Adapter:
         base_name: what people call the base model.
         base_fingerprint: `Base.fingerprint` of the base it was trained on; empty: not recorded.
         dropout: as it was in training.
+        quantise: how the base was held in training (``none``, ``nf4``, ``affine4``); empty: not recorded.
     """
 
     rank: int
@@ -44,6 +38,7 @@ class Adapter:
     base_name: str = ""
     base_fingerprint: str = ""
     dropout: float = 0.0
+    quantise: str = ""
 
     @property
     def scale(self) -> float:
@@ -52,39 +47,15 @@ class Adapter:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The weights under PEFT's names."""
-        return {
-            f"{PEFT_PREFIX}{name}.{part}.weight": np.ascontiguousarray(array, dtype=np.float32)
-            for name, (a, b) in sorted(self.weights.items())
-            for part, array in (("lora_A", a), ("lora_B", b))
-        }
+        return layouts.peft_arrays(self.weights)
 
-    def write(self, folder: Path) -> None:
-        """Write adapter_config.json and adapter_model.safetensors into `folder`, which exists.
+    def write(self, folder: Path, to: tuple[str, ...] = ("peft",)) -> None:
+        """Write adapter_config.json and the weights, in each of the layouts, into `folder`, which exists.
 
         Raises:
             OSError: the disk is full or cannot be written.
         """
-        metadata = {"format": "pt", "base_fingerprint": self.base_fingerprint}
-        write_atomic(folder / "adapter_model.safetensors", _ordered(save_arrays(self.arrays(), metadata=metadata)))
-        config = json.dumps(self._config(), indent=2, sort_keys=True) + "\n"
-        write_atomic(folder / "adapter_config.json", config.encode())
-
-    def _config(self) -> dict[str, Any]:
-        return {
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": self.base_name,
-            "r": self.rank,
-            "lora_alpha": self.alpha,
-            "lora_dropout": self.dropout,
-            "target_modules": sorted(self.weights),
-            "bias": "none",
-            "fan_in_fan_out": False,
-            "inference_mode": True,
-            "init_lora_weights": True,
-            "use_rslora": False,
-            "use_dora": False,
-        }
+        layouts.write(self, folder, to)
 
     @classmethod
     def read(cls, folder: Path) -> Adapter:
@@ -93,27 +64,36 @@ class Adapter:
         Raises:
             ModelError: a file is missing or broken, or it is a kind of adapter that samloop does not serve.
         """
-        if not folder.is_dir():
-            raise ModelError(f"expected an adapter folder at {folder}, found none")
-        config = _read_config(folder)
-        if (folder / "adapter_model.safetensors").is_file():
-            return _read_peft(folder / "adapter_model.safetensors", config)
-        if (folder / "adapters.safetensors").is_file():
-            return _read_mlx(folder / "adapters.safetensors", config)
-        if (folder / "adapter_model.bin").is_file():
-            raise ModelError(f"the adapter in {folder} is pickled, which can run code; save it as safetensors")
-        raise ModelError(f"the adapter in {folder} has no adapter_model.safetensors; take a whole copy of it")
+        return cls(**layouts.read(folder))
 
-    def check(self, shapes: Mapping[str, tuple[int, int]], base_fingerprint: str, where: str) -> None:
-        """See that this adapter belongs to the base whose linear modules have these (in, out) shapes.
+    def check_base(self, base_fingerprint: str, where: str) -> None:
+        """See that this adapter was trained on the base of that fingerprint, where it says on which.
 
         Raises:
-            ModelError: it was trained on another base, or its modules do not fit.
+            ModelError: it was trained on another one.
         """
         if self.base_fingerprint and self.base_fingerprint != base_fingerprint:
             raise ModelError(
                 f"the adapter {where} was trained on another base ({self.base_name or 'not named'}); "
                 "load it with that one, or train a new adapter"
+            )
+
+    def check(
+        self, shapes: Mapping[str, tuple[int, int]], base_fingerprint: str, where: str, quantise: str | None = None
+    ) -> None:
+        """See that this adapter belongs to the base whose linear modules have these (in, out) shapes.
+
+        Args:
+            quantise: how the base is held; None: whatever it is.
+
+        Raises:
+            ModelError: it was trained on another base, or on one held otherwise, or its modules do not fit.
+        """
+        self.check_base(base_fingerprint, where)
+        if quantise is not None and self.quantise and self.quantise != quantise:
+            raise ModelError(
+                f"the adapter {where} was trained on a base held as {self.quantise}, and this one is held as "
+                f"{quantise}; load the base as it was (train.quantise), or train a new adapter"
             )
         for name, (a, b) in self.weights.items():
             if name not in shapes:
@@ -183,81 +163,3 @@ def initial(shapes: Mapping[str, tuple[int, int]], modules: list[str], *, rank: 
 def _layer(name: str) -> int | None:
     """The number in ``model.layers.7.mlp.up_proj``; None for modules outside the layers."""
     return next((int(part) for part in name.split(".") if part.isdigit()), None)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "adapter_config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"the adapter in {folder} has no adapter_config.json; take a whole copy of it") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(f"{path} is not readable JSON; take a whole copy of the adapter") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"expected a JSON object in {path}, got {type(config).__name__}")
-    return config
-
-
-def _ordered(content: bytes) -> bytes:
-    """The same safetensors file with its metadata sorted: the library writes it in random order, and equal adapters
-    should be equal files."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
-
-
-def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    try:
-        content = path.read_bytes()
-        length = int.from_bytes(content[:8], "little")
-        return load_arrays(content), json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    except Exception as error:  # the Rust library raises its own kinds, one per cause
-        raise ModelError(f"{path} is not a safetensors file that can be read; take a whole copy of it") from error
-
-
-def _read_peft(path: Path, config: Mapping[str, Any]) -> Adapter:
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("bias", "none") != "none":
-        raise ModelError(f"expected a plain LoRA adapter in {path.parent}, got another kind")
-    arrays, metadata = _load(path)
-    rank = int(config["r"])
-    alpha = float(config["lora_alpha"]) * (rank**0.5 if config.get("use_rslora") else 1.0)
-    weights = dict(_pairs(arrays, path, ".lora_A.weight", ".lora_B.weight", transpose=False))
-    weights = {name.removeprefix(PEFT_PREFIX): pair for name, pair in weights.items()}
-    return Adapter(
-        rank=rank,
-        alpha=alpha,
-        weights=weights,
-        base_name=str(config.get("base_model_name_or_path") or ""),
-        base_fingerprint=metadata.get("base_fingerprint", ""),
-        dropout=float(config.get("lora_dropout", 0.0)),
-    )
-
-
-def _read_mlx(path: Path, config: Mapping[str, Any]) -> Adapter:
-    parameters = config.get("lora_parameters")
-    if config.get("fine_tune_type", "lora") != "lora" or not isinstance(parameters, Mapping):
-        raise ModelError(f"expected a plain LoRA adapter in {path.parent}, got another kind")
-    arrays, metadata = _load(path)
-    rank = int(parameters["rank"])
-    return Adapter(
-        rank=rank,
-        alpha=float(parameters["scale"]) * rank,
-        weights=dict(_pairs(arrays, path, ".lora_a", ".lora_b", transpose=True)),
-        base_name=str(config.get("model") or ""),
-        base_fingerprint=metadata.get("base_fingerprint", ""),
-        dropout=float(parameters.get("dropout", 0.0)),
-    )
-
-
-def _pairs(
-    arrays: Mapping[str, np.ndarray], path: Path, end_a: str, end_b: str, *, transpose: bool
-) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    names = sorted(key.removesuffix(end_a) for key in arrays if key.endswith(end_a))
-    if not names or len(arrays) != 2 * len(names) or any(name + end_b not in arrays for name in names):
-        raise ModelError(f"expected pairs of LoRA matrices and nothing else in {path}")
-    for name in names:
-        a, b = arrays[name + end_a].astype(np.float32), arrays[name + end_b].astype(np.float32)
-        yield name, (np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)) if transpose else (a, b)

@@ -52,6 +52,10 @@ FOUR_BIT_BYTES: Final = {"nf4": 0.5 + 4 / 64, "affine4": 0.5 + 2 * 4 / 64}
 CUDA_CONTEXT_BYTES: Final = 600 * MEBIBYTE
 
 
+LEAN: Final = ("llama", "mistral", "qwen2", "qwen3")
+"""Model types whose MLP takes the leaner way on torch (`torch_lean.FAMILIES`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """What decides the size of a decoder: widths, counts, vocabulary.
@@ -60,6 +64,7 @@ class Shape:
         hidden: width of the residual stream.
         queries, keys: width of all query heads, and of all key (or value) heads.
         inner: width of the gated MLP.
+        lean: torch keeps one array less of the MLP; see `torch_lean`.
     """
 
     hidden: int
@@ -70,6 +75,7 @@ class Shape:
     inner: int
     vocabulary: int
     tied: bool
+    lean: bool
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
@@ -90,6 +96,7 @@ class Shape:
                 inner=int(config["intermediate_size"]),
                 vocabulary=int(config["vocab_size"]),
                 tied=bool(config.get("tie_word_embeddings", False)),
+                lean=config.get("model_type") in LEAN and config.get("hidden_act", "silu") == "silu",
             )
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ModelError(
@@ -222,11 +229,13 @@ def kept_per_token(shape: Shape, job: TrainJob, size: int, *, quantised: bool = 
     """Bytes that the backward pass keeps per token and layer with an adapter, floats having `size` bytes.
 
     Kept are: the input of both norms, queries, keys, values, what attention gives (per document, and put together for
-    o_proj), three arrays of the MLP, and per target of LoRA its input: q, k and v share one. With dropout each target
-    has its own, and a mask of the same size; on a quantised base a copy in float32.
+    o_proj), three arrays of the MLP (two where torch goes the leaner way), and per target of LoRA its input: q, k and
+    v share one. With dropout each target has its own, and a mask of the same size; on a quantised base a copy in
+    float32.
     """
     h, q, k, i = shape.hidden, shape.queries, shape.keys, shape.inner
-    kept = size * (2 * h + (q + 2 * k) + q + 3 * i)
+    arrays = 2 if shape.lean and job.backend == "torch" else 3
+    kept = size * (2 * h + (q + 2 * k) + q + arrays * i)
     targets = [name for name in job.targets if name in shape.linear]
     wide = sum(shape.linear[name][0] for name in targets)
     if job.dropout:

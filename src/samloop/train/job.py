@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from samloop.errors import TrainingError
 from samloop.recipe import Train
+from samloop.train.quantise import NONE, resolve
 
 LOCATIONS: Final = frozenset({"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps"})
 """Fields that do not shape the weights: a run may be resumed after they changed."""
@@ -38,6 +39,7 @@ class TrainJob:
         batch_examples: sequences per forward pass.
         accumulation_steps: batches per optimiser step.
         max_seq_tokens: examples with more tokens are left out and counted.
+        quantise: how the base's weights are held: ``none``, or a backend's form of four bits.
         packing: sequences end to end without padding: ``on``, ``off``, or ``auto``, on where base and backend can.
         gradient_checkpointing: recompute each layer in the backward pass instead of keeping what it needs.
         epochs: passes over the data; fractions are allowed.
@@ -68,6 +70,7 @@ class TrainJob:
     batch_examples: int = 4
     accumulation_steps: int = 4
     max_seq_tokens: int = 512
+    quantise: str = NONE
     packing: str = "auto"
     gradient_checkpointing: bool = False
     epochs: float = 1.0
@@ -87,13 +90,15 @@ class TrainJob:
         cls, settings: Train, *, run_id: str, dataset: Path, base: Path, base_name: str, max_steps: int = 0
     ) -> TrainJob:
         """The job that the recipe's training section asks for; "auto" is resolved for this machine."""
-        shared = {f.name for f in fields(cls)} & set(Train.model_fields) - {"backend"}
+        shared = {f.name for f in fields(cls)} & set(Train.model_fields) - {"backend", "quantise"}
+        backend = _default_backend() if settings.backend == "auto" else settings.backend
         return cls(
             run_id=run_id,
             dataset=str(dataset),
             base=str(base),
             base_name=base_name,
-            backend=_default_backend() if settings.backend == "auto" else settings.backend,
+            backend=backend,
+            quantise=resolve(settings.quantise, backend, base),
             max_steps=max_steps,
             **{name: getattr(settings, name) for name in shared},
         )

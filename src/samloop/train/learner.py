@@ -73,5 +73,10 @@ class Backend(Protocol):
     def learner(self, base: Base, job: TrainJob) -> Learner:
         """The base with a fresh adapter, drawn from the job's seed alone."""
 
-    def load(self, base: Path, adapters: Sequence[AdapterRef] = ()) -> Model:
-        """The base with adapters to switch between; the bare base answers until `use` names one."""
+    def load(self, base: Path, adapters: Sequence[AdapterRef] = (), *, quantise: str = "none") -> Model:
+        """The base with adapters to switch between; the bare base answers until `use` names one.
+
+        Args:
+            quantise: how the base's weights are held: ``none``, or the backend's form of four bits; that of the
+                adapters, which is kept with each.
+        """

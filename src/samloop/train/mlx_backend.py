@@ -22,6 +22,7 @@ from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
 from samloop.train.pairs import PairBatch
+from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
 
 if sys.platform != "darwin":
@@ -36,6 +37,7 @@ try:
     from mlx_lm.tuner.lora import LoRALinear
     from mlx_lm.utils import load_model
 
+    from samloop.train import mlx_quantise
     from samloop.train.mlx_memory import checkpointed, nats_each
 except ImportError:
     raise MissingExtraError("mlx", "training on MLX") from None
@@ -53,28 +55,33 @@ class MlxBackend:
         """The base with a fresh adapter, drawn from the job's seed alone."""
         return MlxLearner(base, job)
 
-    def load(self, base: Path, adapters: Sequence[AdapterRef] = ()) -> MlxModel:
+    def load(self, base: Path, adapters: Sequence[AdapterRef] = (), *, quantise: str = NONE) -> MlxModel:
         """The base with adapters to switch between; the bare base answers until `use` names one.
 
         Raises:
             ModelError: a folder is incomplete, or an adapter belongs to another base.
         """
-        return MlxModel(Base.open(base), adapters)
+        return MlxModel(Base.open(base), adapters, quantise)
 
 
 class _Network:
     """A loaded base and the two forward passes that everything here is made of."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, quantise: str) -> None:
+        mlx_quantise.refuse(base, quantise)
         try:
-            self.model, _ = load_model(base.folder, model_config=_rotary(base.config), trust_remote_code=False)
+            self.model, _ = load_model(
+                base.folder, lazy=True, model_config=_rotary(base.config), trust_remote_code=False
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
             raise ModelError(
                 f"the model in {base.folder} cannot be loaded ({first_line}); download it again, or choose another"
             ) from error
+        mlx_quantise.quantise(self.model, base, quantise)
         if base.small or mx.default_device() == mx.Device(mx.cpu):  # half precision has no fast path on a CPU
             self.model.set_dtype(mx.float32)
+        mx.eval(self.model.parameters())
         self.model.freeze()
         self.model.eval()
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
@@ -142,7 +149,7 @@ class MlxLearner:
     def __init__(self, base: Base, job: TrainJob) -> None:
         if job.packing == "on":
             raise TrainingError("train.packing is on, which the MLX backend cannot do; set it to auto")
-        self._network = _Network(base)
+        self._network = _Network(base, job.quantise)
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         self._names = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
@@ -259,6 +266,7 @@ class MlxLearner:
             weights={name: (np.array(a.T), np.array(b.T)) for name, (a, b) in pairs.items()},
             base_name=self._job.base_name,
             base_fingerprint=self._fingerprint,
+            quantise=self._job.quantise,
         )
 
     def state(self) -> dict[str, np.ndarray]:
@@ -283,9 +291,9 @@ class MlxLearner:
 class MlxModel:
     """A base model that answers, alone or with one of its adapters; see `protocols.Model`."""
 
-    def __init__(self, base: Base, adapters: Sequence[AdapterRef]) -> None:
+    def __init__(self, base: Base, adapters: Sequence[AdapterRef], quantise: str) -> None:
         self.tokenizer = Tokenizer.load(base.folder)
-        self._network = _Network(base)
+        self._network = _Network(base, quantise)
         self._vocabulary = int(base.config["vocab_size"])
         self._bare = dict(self._network.linear)
         self._lora: dict[str, dict[str, Any]] = {}
@@ -293,7 +301,7 @@ class MlxModel:
         shapes = self._network.shapes()
         for ref in adapters:
             adapter = Adapter.read(ref.path)
-            adapter.check(shapes, base.fingerprint, str(ref.path))
+            adapter.check(shapes, base.fingerprint, str(ref.path), quantise)
             self._lora[ref.name] = self._network.lora(adapter.rank, adapter.alpha, 0.0, dict(adapter.weights))
 
     def use(self, adapter: str | None) -> None:

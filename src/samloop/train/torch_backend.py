@@ -25,6 +25,7 @@ from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
 from samloop.train.pairs import PairBatch
+from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; samloop loads folders, never names
@@ -35,7 +36,7 @@ try:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
-    from samloop.train import torch_crew
+    from samloop.train import torch_crew, torch_quantise
     from samloop.train.torch_lean import make_lean
     from samloop.train.torch_loss import nats_each
     from samloop.train.torch_packing import DOCUMENTS
@@ -59,36 +60,40 @@ class TorchBackend:
         """The base with a fresh adapter, drawn from the job's seed alone."""
         return TorchLearner(base, job)
 
-    def load(self, base: Path, adapters: Sequence[AdapterRef] = ()) -> TorchModel:
+    def load(self, base: Path, adapters: Sequence[AdapterRef] = (), *, quantise: str = NONE) -> TorchModel:
         """The base with adapters to switch between; the bare base answers until `use` names one.
 
         Raises:
             ModelError: a folder is incomplete, or an adapter belongs to another base.
         """
-        return TorchModel(Base.open(base), adapters)
+        return TorchModel(Base.open(base), adapters, quantise)
 
 
 class _Network:
     """A loaded base, its device, and the forward passes that everything here is made of."""
 
-    def __init__(self, base: Base, *, packed: bool = False) -> None:
+    def __init__(self, base: Base, quantise: str, *, packed: bool = False) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.half = not base.small and _has_bfloat16(self.device)
+        dtype = torch.bfloat16 if self.half else torch.float32
+        form = torch_quantise.options(base, quantise, dtype=dtype, device=self.device)
         try:
             self.model = AutoModelForCausalLM.from_pretrained(
                 base.folder,
-                dtype=torch.bfloat16 if self.half else torch.float32,
+                dtype=dtype,
                 attn_implementation="sdpa",
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
+                **form,
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
             raise ModelError(
                 f"the model in {base.folder} cannot be loaded ({first_line}); download it again, or choose another"
             ) from error
-        self.model.to(self.device).eval().requires_grad_(False)
+        torch_quantise.settle(self.model, base)
+        (self.model if form else self.model.to(self.device)).eval().requires_grad_(False)
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
         self.packed, self.tokens_at_once = packed, TOKENS_AT_ONCE[self.device.type]
         if packed:
@@ -160,7 +165,7 @@ class TorchLearner:
                 f"train.packing is on, which a base of type {base.config.get('model_type')} cannot be trained with; "
                 "set it to auto"
             )
-        self._network = _Network(base, packed=base.packable and job.packing != "off")
+        self._network = _Network(base, job.quantise, packed=base.packable and job.packing != "off")
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         modules = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
@@ -255,6 +260,7 @@ class TorchLearner:
             weights=_get_weights(self._peft, NAME),
             base_name=self._job.base_name,
             base_fingerprint=self._fingerprint,
+            quantise=self._job.quantise,
         )
 
     def state(self) -> dict[str, np.ndarray]:
@@ -283,16 +289,16 @@ class TorchLearner:
 class TorchModel:
     """A base model that answers, alone or with one of its adapters; see `protocols.Model`."""
 
-    def __init__(self, base: Base, adapters: Sequence[AdapterRef]) -> None:
+    def __init__(self, base: Base, adapters: Sequence[AdapterRef], quantise: str) -> None:
         self.tokenizer = Tokenizer.load(base.folder)
-        self._network = _Network(base)
+        self._network = _Network(base, quantise)
         self._vocabulary = int(self._network.model.get_output_embeddings().weight.shape[0])
         self._names = tuple(ref.name for ref in adapters)
         self._peft: PeftModel | None = None
         shapes = self._network.shapes()
         for ref in adapters:
             adapter = Adapter.read(ref.path)
-            adapter.check(shapes, base.fingerprint, str(ref.path))
+            adapter.check(shapes, base.fingerprint, str(ref.path), quantise)
             self._add(ref.name, adapter)
         self.use(None)
 

@@ -17,6 +17,9 @@ from torch.nn import functional
 FAMILIES: Final = ("Llama", "Mistral", "Qwen2", "Qwen3")
 """Architectures whose RMSNorm and MLP are, word for word, the ones that are replaced here."""
 
+SILU: Final = ("SiLU", "SiLUActivation")
+"""What torch and transformers call the one activation that the leaner MLP computes."""
+
 
 def make_lean(model: torch.nn.Module) -> None:
     """Have the norms, the MLPs and the LoRA layers of `model` take the leaner way."""
@@ -25,7 +28,7 @@ def make_lean(model: torch.nn.Module) -> None:
         name = type(module).__name__
         if name in norms:
             module.forward = partial(_norm, module)
-        elif name in gated and isinstance(module.act_fn, torch.nn.SiLU):
+        elif name in gated and type(module.act_fn).__name__ in SILU:
             module.forward = partial(_mlp, module)
         elif type(module) is PeftLinear:
             module.forward = partial(_lora, module, module.forward)

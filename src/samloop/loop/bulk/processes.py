@@ -59,6 +59,8 @@ def _done(under_way: dict[Future[Any], W]) -> Iterator[W]:
 def _begin(about: Any) -> Callable[[Any], OSError | None]:
     import pyarrow as pa
 
+    import samloop.loop.bulk.judging  # noqa: F401  before the first unit comes
+
     pa.set_cpu_count(1)
     settings, folder = about
 

@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samloop.curate.engine import Judgement
 from samloop.example import Example
+from samloop.loop.bulk.unit import Format
 from samloop.text.lines import to_line
 
-Format = Literal["parquet", "jsonl"]
+if TYPE_CHECKING:
+    from samloop.curate.engine import Judgement
 
 _NONE: Final[Mapping[int, str]] = MappingProxyType({})
 
