@@ -122,7 +122,7 @@ def _told(error: BaseException, workers: int) -> str:
     if failures:
         rank, failure = min(failures.items())
         return f"worker {rank + 1} of {workers} broke with {type(failure).__name__}"
-    return f"its workers did not start ({type(getattr(error, 'controller_failure', error)).__name__})"
+    return f"its workers did not start, as other work may hold its places ({type(getattr(error, 'controller_failure', error)).__name__})"
 
 
 def work(config: dict[str, Any]) -> None:
