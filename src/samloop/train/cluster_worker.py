@@ -122,7 +122,8 @@ def _told(error: BaseException, workers: int) -> str:
     if failures:
         rank, failure = min(failures.items())
         return f"worker {rank + 1} of {workers} broke with {type(failure).__name__}"
-    return f"its workers did not start, as other work may hold its places ({type(getattr(error, 'controller_failure', error)).__name__})"
+    kind = type(getattr(error, "controller_failure", error)).__name__
+    return f"its workers did not start, as other work may hold its places ({kind})"
 
 
 def work(config: dict[str, Any]) -> None:
