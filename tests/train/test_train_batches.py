@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import line, write_lines
 
-from conftest import line, write_lines
 from samloop.errors import InputError, TrainingError
 from samloop.text.tokens import Tokenizer
 from samloop.train import batches

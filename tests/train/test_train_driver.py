@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from tiny import WORDS, line, made_up, write_lines
 
-from conftest import WORDS, line, made_up, write_lines
 from samloop import plugins
 from samloop.errors import ModelError, TrainingError
 from samloop.protocols import AdapterRef

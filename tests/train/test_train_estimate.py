@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import build_base
 
-from conftest import build_base
 from samloop.errors import ModelError
 from samloop.train.base import Base
 from samloop.train.batches import Batch

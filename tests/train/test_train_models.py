@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import build_base
 
-from conftest import build_base
 from samloop import plugins
 from samloop.errors import ModelError
 from samloop.protocols import AdapterRef, Model

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import made_up, made_up_pairs, write_lines
 
-from conftest import made_up, made_up_pairs, write_lines
 from samloop import plugins
 from samloop.text.tokens import Tokenizer
 from samloop.train import batches

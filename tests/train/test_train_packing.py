@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import made_up, write_lines
 
-from conftest import made_up, write_lines
 from samloop import plugins
 from samloop.errors import TrainingError
 from samloop.train.base import Base

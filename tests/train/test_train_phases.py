@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import line, made_up, made_up_pairs, pair, write_lines
 
-from conftest import line, made_up, made_up_pairs, pair, write_lines
 from samloop import plugins
 from samloop.errors import InputError, TrainingError
 from samloop.text.tokens import Tokenizer

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import build_base, made_up_pairs, write_lines
 
-from conftest import build_base, made_up_pairs, write_lines
 from samloop import plugins
 from samloop.errors import MissingExtraError, ModelError, TrainingError
 from samloop.protocols import AdapterRef

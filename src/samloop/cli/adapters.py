@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
-    help="List, show, promote, trace, convert and export adapters.",
+    help="List, promote, roll back, trace and carry adapters.",
 )
 
 exporting.register(app)

@@ -55,7 +55,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "feedback": Command("What there is", "feedback:app", "Say what was wrong with an answer, or that it was good."),
     "datasets": Command("What there is", "prepare:datasets", "List datasets and show what is in one."),
     "runs": Command("What there is", "runs:app", "List, show, follow, plot, pause, resume and stop training runs."),
-    "adapters": Command("What there is", "adapters:app", "List, show, promote, roll back and trace adapters."),
+    "adapters": Command("What there is", "adapters:app", "List, promote, roll back, trace and carry adapters."),
     "stats": Command("What there is", "stats:app", "Show what the store holds, and how its sources fare."),
     "inventory": Command(
         "What there is",

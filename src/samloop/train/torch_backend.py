@@ -8,6 +8,7 @@ its logits never stand in memory together (`torch_loss`).
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import; samloop loads folders, never names
+# peft imports bitsandbytes wherever it is installed, and that tells of a kernel it would like to download.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 try:
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
