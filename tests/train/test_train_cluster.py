@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from tiny import made_up, made_up_pairs, write_lines
 
-from conftest import made_up, made_up_pairs, write_lines
 from samloop import __version__
 from samloop.child import run_job
 from samloop.errors import ModelError, SamloopError, TrainingError
