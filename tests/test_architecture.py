@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"cli", "server", "gateway", "schedule", "__main__"},
     {"loop", "worker"},
     {"sources", "curate", "distill", "prepare", "train", "evaluate", "adapters"},
-    {"store", "plugins", "protocols", "child", "beside"},
+    {"store", "plugins", "protocols", "child", "cluster", "beside"},
     {"text", "teacher"},
     {"arrow", "example", "rows", "sorting", "recipe", "errors", "home", "files", "pocket"},
 ]

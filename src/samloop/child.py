@@ -145,7 +145,7 @@ def _result(folder: Path, code: int) -> dict[str, Any]:
     if path.exists():
         result: dict[str, Any] = orjson.loads(path.read_bytes())
         if error := result.get("error"):
-            raise _error(error["type"], error["message"])
+            raise error_of(error["type"], error["message"])
         return result
     if code == FULL_DISK_EXIT:
         raise TrainingError(
@@ -158,7 +158,7 @@ def _result(folder: Path, code: int) -> dict[str, Any]:
     raise TrainingError(f"the worker stopped with exit code {code}; its log is {folder / 'worker.log'}")
 
 
-def _error(kind: str, message: str) -> SamloopError:
+def error_of(kind: str, message: str) -> SamloopError:
     """The exception a worker reported, as the nearest class of our tree."""
     classes: dict[str, type[SamloopError]] = {}
     pending: list[type[SamloopError]] = [SamloopError]

@@ -184,6 +184,12 @@ class Train(Section):
     checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
     patience: int = Field(3, ge=0, description="validations without improvement before stopping; 0: never stop")
     quick_steps: int = Field(10, ge=1, description="optimiser steps of --quick")
+    cluster: str = Field(
+        "", description="Ray cluster that trains, ray://local or ray://HOST:PORT; empty: this machine does"
+    )
+    cluster_workers: int = Field(
+        0, ge=0, description="workers of the cluster that train; 0: one per GPU, or one per machine without any"
+    )
     report_to: tuple[Literal["mlflow", "wandb", "trackio"], ...] = Field(
         (), description="trackers that get a run's figures by their own clients; empty: none"
     )

@@ -72,9 +72,10 @@ def _dispatch(
 
 def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
     """Train as `job` says; its "guard" is what `train.guard.Guard` takes, in the recipe's units, and
-    "report_to" names the trackers of `train.report`."""
+    "report_to" names the trackers of `train.report`, and "cluster" is the address where "cluster_workers" train."""
     end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: end.set())
+    from samloop.train import cluster
     from samloop.train.control import Control
     from samloop.train.driver import run
     from samloop.train.guard import GIGABYTE, Guard
@@ -82,8 +83,10 @@ def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, 
     from samloop.train.report import Report
 
     watch = job.pop("guard", {})
+    address, workers = job.pop("cluster", ""), job.pop("cluster_workers", 0)
+    control = Control(folder)
     guard = Guard(
-        Control(folder),
+        control,
         pause_below_bytes=round(watch.get("pause_below_gb", 0) * GIGABYTE),
         go_on_at_bytes=round(watch.get("go_on_at_gb", 0) * GIGABYTE),
         give_up_seconds=watch.get("memory_wait_minutes", 0) * 60,
@@ -100,7 +103,11 @@ def _train(job: dict[str, Any], folder: Path, on_metric: Callable[[Mapping[str, 
 
     state = "failed"
     try:
-        result = run(parsed, folder, on_line, guard.should_stop, guard.between_steps)
+        if address:
+            wishes = cluster.Wishes(stop=guard.should_stop, pause=lambda: control.wish() == "pause")
+            result = cluster.run(parsed, folder, address, workers, on_line, wishes)
+        else:
+            result = run(parsed, folder, on_line, guard.should_stop, guard.between_steps)
         state = str(result["state"])
     finally:
         report.finish(state)

@@ -93,10 +93,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from samloop.loop import curate as stage
+from samloop import cluster
 from samloop.loop.bulk import engines, plan
 from samloop.recipe import Recipe
 plan.UNIT_BYTES, engines.SMALL_BYTES = 16_384, 0
-engines.RAY_SECONDS = 15.0
+cluster.RAY_SECONDS = 15.0
 try:
     stage.curate(Recipe.parse({}), sys.argv[3:], Path(sys.argv[2]), engine=sys.argv[1], workers=2)
 except stage.SamloopError as error:

@@ -35,6 +35,7 @@ GUARD_SETTINGS: Final = ("pause_below_gb", "go_on_at_gb", "memory_wait_minutes")
 
 UNNAMED: Final = {
     *("min_new_examples", "preset", "model", "backend", "budget_minutes", "refuse_beyond_memory", "report_to"),
+    *("cluster", "cluster_workers"),
     *GUARD_SETTINGS,
 }
 """Settings of [train] that do not make another run: they change no weight, or stand in its identity otherwise."""
@@ -117,7 +118,7 @@ def train(
         result: dict[str, Any] = known["result"]
         return result
     with alone(context):
-        refuse_unfitting(context.recipe, dataset)
+        _see_that_it_fits(context.recipe, context.recipe, dataset)
         context.store.add_run(
             run_id=run_id,
             dataset_digest=dataset.digest,
@@ -165,9 +166,15 @@ def resume(context: Context, run: str, *, on_metric: OnMetric | None = None) -> 
         )
     dataset = Dataset.open(Path(record["dataset_path"]))
     with alone(context):
-        refuse_unfitting(recipe, dataset)
+        _see_that_it_fits(context.recipe, recipe, dataset)
         job = _job(context, settings, run_id, dataset, base, record["backend"], record["quick"])
         return _run(context, run_id, job, dataset, on_metric)
+
+
+def _see_that_it_fits(today: Recipe, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse what does not fit this machine, unless others train."""
+    if not today.train.cluster:
+        refuse_unfitting(recipe, dataset)
 
 
 def _job(
@@ -187,6 +194,8 @@ def _job(
         "kind": "train",
         "backend": backend,
         "report_to": list(context.recipe.train.report_to),
+        "cluster": context.recipe.train.cluster,
+        "cluster_workers": context.recipe.train.cluster_workers,
         "guard": {name: getattr(context.recipe.train, name) for name in GUARD_SETTINGS},
     }
 

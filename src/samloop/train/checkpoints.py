@@ -66,6 +66,17 @@ class Progress:
     stopped_early: bool = False
 
 
+def kept_in(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, the newest last."""
+    return sorted(folder.glob("step-*")) if folder.is_dir() else []
+
+
+def forget_old(folder: Path) -> None:
+    """Remove all checkpoints in `folder` but the newest `KEPT`."""
+    for old in kept_in(folder)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 class Checkpoints:
     """The checkpoints under one folder, for one job on one base and one dataset."""
 
@@ -74,14 +85,15 @@ class Checkpoints:
         self._folder = folder
         self._identity = json.loads(json.dumps(identity))
 
-    def save(self, learner: Learner, progress: Progress, best: Adapter | None) -> None:
-        """Keep the state after `progress.step` steps.
+    def save(self, learner: Learner, progress: Progress, best: Adapter | None) -> Path:
+        """Keep the state after `progress.step` steps; the folder it is in.
 
         Raises:
             TrainingError: the disk is full or cannot be written; earlier checkpoints are as they were.
         """
         try:
-            with whole_folder(self._folder / f"step-{progress.step:08d}") as folder:
+            path = self._folder / f"step-{progress.step:08d}"
+            with whole_folder(path) as folder:
                 learner.adapter().write(folder)
                 write_atomic(folder / "optimiser.safetensors", save_arrays(learner.state()))
                 if best is not None:
@@ -92,8 +104,8 @@ class Checkpoints:
                 f"the checkpoint of step {progress.step} cannot be written to {self._folder} ({error.strerror}); "
                 "make room and start the run again: it goes on from the checkpoint before"
             ) from error
-        for old in self._all()[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        forget_old(self._folder)
+        return path
 
     def restore(self, learner: Learner) -> tuple[Progress, Adapter | None]:
         """Put `learner` where the newest checkpoint left it; a fresh `Progress` where there is none.
@@ -101,7 +113,7 @@ class Checkpoints:
         Raises:
             TrainingError: the checkpoint is of another job, base or dataset, or cannot be read.
         """
-        found = self._all()
+        found = kept_in(self._folder)
         if not found:
             return Progress(), None
         path = found[-1]
@@ -122,11 +134,8 @@ class Checkpoints:
 
     def last_step(self) -> int | None:
         """The step of the newest checkpoint; None where there is none."""
-        found = self._all()
+        found = kept_in(self._folder)
         return int(found[-1].name.removeprefix("step-")) if found else None
-
-    def _all(self) -> list[Path]:
-        return sorted(self._folder.glob("step-*")) if self._folder.is_dir() else []
 
     def _compare(self, identity: Mapping[str, Any], path: Path) -> None:
         for name, value in self._identity.items():

@@ -25,6 +25,7 @@ from samloop.train import batches, memory
 from samloop.train.adapter import Adapter
 from samloop.train.base import Base
 from samloop.train.checkpoints import Checkpoints, Progress
+from samloop.train.crew import ALONE, Crew
 from samloop.train.data import Data, read
 from samloop.train.job import TrainJob
 from samloop.train.learner import Learner
@@ -45,6 +46,7 @@ perplexed, and no schedule brings that back. A step's own loss does not tell: ba
 OnMetric = Callable[[dict[str, Any]], None]
 
 
+OnWritten = Callable[[Path], None]
 BetweenSteps = Callable[[int, Callable[[], None]], None]
 
 
@@ -54,6 +56,8 @@ def run(
     on_metric: OnMetric,
     should_stop: Callable[[], bool],
     between_steps: BetweenSteps = lambda _step, _keep: None,
+    crew: Crew = ALONE,
+    on_written: OnWritten = lambda _: None,
 ) -> dict[str, Any]:
     """Train an adapter as `job` says; checkpoints and the adapter go into `folder`.
 
@@ -65,6 +69,9 @@ def run(
         should_stop: asked after each optimiser step; when true, the run is kept and ends with state ``stopped``.
         between_steps: called after each step but the last, before `should_stop`, with the number of steps taken and
             a function that keeps a checkpoint; a run pauses in there.
+        crew: the workers that train together. All of them call this, each with its copy of the data and of what an
+            earlier run left in `folder`; the first one writes and tells.
+        on_written: called with each file or folder in `folder` when it was written whole.
 
     Returns:
         {run_id, state, method, steps, loss, validation_loss, tokens_per_second, peak_memory_bytes, adapter,
@@ -86,10 +93,9 @@ def run(
     learner: Learner = backend.learner(base, job)
     identity = {**job.shaping(), "base": base.fingerprint, **data.digests()}
     checkpoints = Checkpoints(folder / "checkpoints", identity)
-    reference = Reference(folder / "reference.safetensors", base.fingerprint)
-    return _Run(job, folder, learner, checkpoints, reference, data, tokenizer.pad_id).go(
-        on_metric, should_stop, between_steps
-    )
+    reference = Reference(folder / "reference.safetensors", base.fingerprint, crew, on_written)
+    one = _Run(job, folder, learner, checkpoints, reference, data, tokenizer.pad_id, crew, on_written)
+    return one.go(on_metric if crew.leads else lambda _: None, should_stop, between_steps)
 
 
 class _Run:
@@ -104,7 +110,10 @@ class _Run:
         reference: Reference,
         data: Data,
         pad_id: int,
+        crew: Crew,
+        on_written: OnWritten,
     ) -> None:
+        self.crew, self.on_written = crew, on_written
         self.job, self.folder, self.learner, self.checkpoints = job, folder, learner, checkpoints
         self.reference, self.data, self.pad_id = reference, data, pad_id
         self.method = method_of(job, len(data.train.pairs))
@@ -148,13 +157,14 @@ class _Run:
                 self._end_phase()
             if self.progress.phase < len(self.phases):
                 between_steps(self.progress.step, self._checkpoint)
-                stopped = should_stop()
+                stopped = self.crew.word(should_stop())
             if over or stopped or self.progress.step % self.job.checkpoint_steps == 0:
                 self._checkpoint()
         return self._finish("stopped" if stopped else "completed")
 
     def _checkpoint(self) -> None:
-        self.checkpoints.save(self.learner, self.progress, self.best)
+        if self.crew.leads:
+            self.on_written(self.checkpoints.save(self.learner, self.progress, self.best))
 
     # --- phases ------------------------------------------------------------------------------------------------
 
@@ -182,7 +192,8 @@ class _Run:
     def _answers(self) -> Answers:
         train, most = self.data.train, self.phase.most_complexity
         chosen = np.flatnonzero(train.complexity <= most) if most else np.arange(len(train.answers))
-        return Answers(train.answers, self.data.valid.answers, chosen, self.pad_id, self.phase.batch_examples)
+        valid, size = self.data.valid.answers, self.phase.batch_examples
+        return Answers(train.answers, valid, chosen, self.pad_id, size, self.crew)
 
     def _preferences(self, on_metric: OnMetric, should_stop: Callable[[], bool]) -> Preferences | None:
         splits = {"train": self.data.train.pairs, "valid": self.data.valid.pairs}
@@ -190,8 +201,8 @@ class _Run:
         found = self.reference.of(self.learner, splits, self.pad_id, size, on_metric, should_stop)
         if found is None:
             return None
-        answers = self.data.valid.answers
-        objective = Preferences(splits["train"], splits["valid"], answers, self.pad_id, size, self.job.beta)
+        answers, beta = self.data.valid.answers, self.job.beta
+        objective = Preferences(splits["train"], splits["valid"], answers, self.pad_id, size, beta, self.crew)
         objective.refer(found["train"], found["valid"])
         return objective
 
@@ -349,14 +360,8 @@ class _Run:
         progress, train = self.progress, self.data.train
         adapter = self.best or self.learner.adapter()
         path = self.folder / "adapter"
-        try:
-            shutil.rmtree(path, ignore_errors=True)  # of this run when it was stopped before
-            with whole_folder(path) as beside:
-                adapter.write(beside)
-        except OSError as error:
-            raise TrainingError(
-                f"the adapter cannot be written to {path} ({error.strerror}); make room and start the run again"
-            ) from error
+        if self.crew.leads:
+            self._write(adapter, path)
         return {
             "run_id": self.job.run_id,
             "state": state,
@@ -379,6 +384,17 @@ class _Run:
             "stopped_early": progress.stopped_early or any(done["stopped_early"] for done in progress.phases),
             "phases": progress.phases,
         }
+
+    def _write(self, adapter: Adapter, path: Path) -> None:
+        try:
+            shutil.rmtree(path, ignore_errors=True)  # of this run when it was stopped before
+            with whole_folder(path) as beside:
+                adapter.write(beside)
+        except OSError as error:
+            raise TrainingError(
+                f"the adapter cannot be written to {path} ({error.strerror}); make room and start the run again"
+            ) from error
+        self.on_written(path)
 
 
 def _epochs(phases: Sequence[Phase], progress: Progress) -> float:

@@ -49,6 +49,8 @@ class Learner(Protocol):
     def update(self, learning_rate: float) -> float:
         """Clip the gathered gradient, take one AdamW step, forget the gradient; returns its norm before clipping.
 
+        Where several workers train together, the gradient is first summed over them.
+
         When the norm is not finite, weights and optimiser stay as they were.
         """
 

@@ -16,6 +16,9 @@ from samloop.train.pairs import PairBatch
 MEASURES = ("margin", "accuracy", "chosen_reward", "rejected_reward")
 """What is told of pairs beside their loss; see `measured`."""
 
+SUMS = ("loss", "weight", "pairs", *MEASURES)
+"""The names of what `measured` sums up."""
+
 
 def measured(log_probabilities: np.ndarray, pairs: PairBatch, beta: float) -> dict[str, float]:
     """Sums over the pairs of a batch.

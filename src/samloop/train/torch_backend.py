@@ -39,7 +39,7 @@ try:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
-    from samloop.train import torch_quantise
+    from samloop.train import torch_crew, torch_quantise
     from samloop.train.torch_lean import make_lean
     from samloop.train.torch_loss import nats_each
     from samloop.train.torch_packing import DOCUMENTS
@@ -181,6 +181,7 @@ class TorchLearner:
         make_lean(self._peft)
         _set_weights(self._peft, NAME, initial(shapes, modules, rank=job.rank, seed=job.seed))
         self._dropouts = [module for module in self._peft.modules() if isinstance(module, torch.nn.Dropout)]
+        torch.manual_seed(job.seed + torch_crew.rank())  # workers learn from other batches, with other dropout
         self._trainable = {name: p for name, p in _lora_parameters(self._peft, NAME).items() if p.requires_grad}
         self._optimiser = torch.optim.AdamW(
             self._trainable.values(),
@@ -239,6 +240,7 @@ class TorchLearner:
 
     def update(self, learning_rate: float) -> float:
         """See `Learner.update`."""
+        torch_crew.sum_gradients(self._trainable.values())
         norm = float(torch.nn.utils.clip_grad_norm_(self._trainable.values(), self._job.max_grad_norm))
         if np.isfinite(norm):
             self._optimiser.param_groups[0]["lr"] = learning_rate
