@@ -27,7 +27,7 @@ import pyarrow as pa
 from samloop.curate import batch, domain, engine, quality, redact
 from samloop.curate.engine import Curator
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.text.patterns import Redactor
 
 CHARACTERS = 1200

@@ -23,7 +23,7 @@ from scipy.stats import beta
 from samloop.adapters.gate import GUARDS, gate
 from samloop.evaluate.compare import compare
 from samloop.protocols import Comparison, Score
-from samloop.recipe import Gate
+from samloop.settings import Gate
 
 POLICY = Gate()
 ANSWERS, ANSWER_GROUPS, TASKS, WORDINGS = 300, 150, 400, 130

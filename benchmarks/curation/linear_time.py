@@ -27,7 +27,7 @@ from samloop.curate.batch import cleaned
 from samloop.curate.engine import Curator
 from samloop.curate.settings import chosen_rules
 from samloop.example import Example, normalise
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.text.patterns import PATTERNS, Placeholders, Redactor
 from samloop.text.rubric import rubric_named
 

@@ -27,7 +27,7 @@ from realsets import DATA, SETS, examples
 from common import machine, publish, table
 from samloop.curate.engine import Curator
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 
 STATES = {"rejected": 0.0, "review": 2.0, "accepted": 4.0}
 MEASURES = ("score", "verdict", "length", "random")

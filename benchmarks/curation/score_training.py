@@ -41,7 +41,7 @@ from common import machine, publish, table
 from samloop.curate.engine import Curator
 from samloop.example import Example, to_json
 from samloop.protocols import AdapterRef
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.text.template import encode_chat, messages_of
 from samloop.text.tokens import Tokenizer
 from samloop.train import driver

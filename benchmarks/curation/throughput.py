@@ -67,7 +67,7 @@ DAFT = """
 import sys, daft
 from daft import DataType, col
 from samloop.curate.engine import Curator
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.sources.containers import Block
 from samloop.sources.datasets import records_of
 from samloop.sources.formats import RecordReader

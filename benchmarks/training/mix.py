@@ -30,7 +30,8 @@ from samloop.prepare.dataset import Bounds, Dataset, build
 from samloop.prepare.mix import window_tokens
 from samloop.prepare.split import side_of
 from samloop.protocols import AdapterRef, Model
-from samloop.recipe import Prepare, Recipe
+from samloop.recipe import Recipe
+from samloop.settings import Prepare
 from samloop.text.base import resolve_base
 from samloop.text.corrections import Correction
 from samloop.text.template import encode_chat, encode_prompt
