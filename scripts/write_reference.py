@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from samloop import plugins
-from samloop.recipe import PRESETS, Collect, Recipe, SourceSettings
+from samloop.recipe import PRESETS, Recipe
+from samloop.settings import Collect, SourceSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "recipe.md"
 

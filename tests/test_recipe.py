@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samloop.errors import RecipeError
-from samloop.recipe import PRESETS, Recipe, Train
+from samloop.recipe import PRESETS, Recipe
+from samloop.settings import Train
 
 
 def test_full_toml_reads_back_to_the_same_recipe():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts" / "write_reference.py"

@@ -7,7 +7,7 @@ import pytest
 
 from samloop.adapters.gate import Decision, Primary, gate
 from samloop.protocols import Comparison, Interval
-from samloop.recipe import Gate
+from samloop.settings import Gate
 
 POLICY = Gate()
 

@@ -11,7 +11,7 @@ from samloop.curate import conveyor
 from samloop.curate.conveyor import Conveyor, Judges
 from samloop.curate.workers import Workers
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 
 
 def batch(number: int, size: int) -> list[Example]:

@@ -20,8 +20,8 @@ from samloop.curate.engine import Curated, Curator
 from samloop.errors import InputError, PluginError, RecipeError
 from samloop.example import DOMAINS, ROLES, Example, normalise
 from samloop.protocols import SHALL_LOOK, Finding, rule
-from samloop.recipe import Curate
 from samloop.rows import Rows
+from samloop.settings import Curate
 
 PROSE = (
     "A cache keeps results that were costly to compute. The next time the same question comes, the answer is already "

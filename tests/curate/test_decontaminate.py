@@ -12,7 +12,7 @@ from samloop.curate.batch import cleaned
 from samloop.curate.decontaminate import REASON, Decontaminator, item_text
 from samloop.curate.engine import Curator
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 
 ITEM = (
     "A baker sells twelve loaves in the morning and three times as many in the afternoon. "

@@ -28,7 +28,7 @@ from samloop.curate.engine import Curator
 from samloop.curate.explain import explain
 from samloop.errors import RecipeError
 from samloop.example import DOMAINS, Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 
 ROOT = Path(__file__).parents[2]
 HELD_OUT = ROOT / "benchmarks" / "curation" / "domains_heldout.tsv"

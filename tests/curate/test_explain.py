@@ -7,7 +7,7 @@ import pytest
 from samloop.curate.engine import Curator
 from samloop.curate.explain import explain, tier_reason
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.text.rubric import RUBRICS, UNIFIED
 
 LOOPING = "The queue is full, so the worker waits until another one has taken a message out of it. "

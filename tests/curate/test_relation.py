@@ -19,7 +19,7 @@ from samloop.curate.rules import completeness, doubt, relation
 from samloop.curate.words import is_number, key, repeats, words
 from samloop.example import Example
 from samloop.protocols import Rule
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.sources import datasets
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

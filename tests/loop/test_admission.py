@@ -17,7 +17,8 @@ from samloop.loop.collect import SourceReport, collect
 from samloop.loop.context import Context
 from samloop.loop.curate import curate
 from samloop.loop.prepare import prepare
-from samloop.recipe import Collect, Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import Collect, SourceSettings
 from samloop.store import Store
 from samloop.train.adapter import Adapter, initial
 

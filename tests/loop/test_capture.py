@@ -23,7 +23,8 @@ from samloop.loop.collect import collect
 from samloop.loop.context import Context
 from samloop.loop.identifiers import examples_about
 from samloop.loop.validate import validate
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Filters, Store
 from samloop.text.captured import exchange, rating, routing
 

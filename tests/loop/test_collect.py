@@ -18,7 +18,8 @@ from samloop.home import Home
 from samloop.loop.collect import COUNTS, collect
 from samloop.loop.context import Context
 from samloop.protocols import Record, source
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Filters, Store
 
 Open = Callable[..., Context]

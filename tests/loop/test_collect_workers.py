@@ -21,7 +21,8 @@ from samloop.errors import PluginError, SamloopError
 from samloop.home import Home
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Store
 
 NOUNS = "queue worker lease cache index journal broker shard replica cursor token bucket ledger".split()
@@ -140,7 +141,7 @@ import psutil
 sys.path.insert(0, {tests!r})
 from samloop.curate import conveyor
 from samloop.curate.workers import Workers
-from samloop.recipe import SourceSettings
+from samloop.settings import SourceSettings
 from test_collect_workers import run
 conveyor.LARGE, conveyor._cores, Workers.ready = 0, lambda: 2, True
 batches = []

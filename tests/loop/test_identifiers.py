@@ -14,7 +14,8 @@ from samloop.home import KEY_BYTES, Home
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
 from samloop.loop.identifiers import examples_about, identifier_key
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Store
 from samloop.text.identifiers import PERSONAL, identifier_digest
 

@@ -20,7 +20,8 @@ from samloop.loop.collect import collect
 from samloop.loop.context import Context
 from samloop.loop.moving_in import _shapes, move_in_adapters
 from samloop.loop.validate import validate
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Store
 from samloop.train.adapter import Adapter, initial
 

@@ -18,7 +18,8 @@ from samloop.loop.curate import curate
 from samloop.loop.explain import explained
 from samloop.loop.items import evaluation_items
 from samloop.loop.validate import validate
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.sources.routing import held_out
 from samloop.store import Store
 

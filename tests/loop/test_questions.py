@@ -15,7 +15,8 @@ from samloop.example import Example
 from samloop.home import Home
 from samloop.loop.collect import CollectReport, collect
 from samloop.loop.context import Context
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.sources.taught import unfit
 from samloop.store import Filters, Store
 from teacher_server import Said, TeacherServer, Trouble, serving

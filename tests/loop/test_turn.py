@@ -23,7 +23,7 @@ from samloop.loop.context import Context
 from samloop.loop.prepare import prepare
 from samloop.loop.train import check, train
 from samloop.loop.turn import turn
-from samloop.recipe import SourceSettings
+from samloop.settings import SourceSettings
 from samloop.train.metrics import read_metrics
 
 

@@ -12,7 +12,7 @@ from samloop.errors import InputError, RecipeError
 from samloop.example import Example
 from samloop.prepare import replay
 from samloop.prepare.dataset import Bounds, Dataset, build
-from samloop.recipe import Prepare
+from samloop.settings import Prepare
 from samloop.text.template import encode_chat, messages_of
 
 PLAIN = Prepare(replay_share=0.0)

@@ -13,7 +13,8 @@ from typing import Any
 from samloop.home import Home
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Store
 
 

@@ -24,7 +24,8 @@ from samloop.home import Home
 from samloop.loop.collect import COUNTS, SourceReport, collect
 from samloop.loop.context import Context
 from samloop.protocols import Mark, Record, Reject, Withdrawal
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.store import Store
 
 HERE = Path(__file__).parent

@@ -13,7 +13,8 @@ from samloop.loop.collect import collect
 from samloop.loop.context import Context
 from samloop.loop.identifiers import examples_about
 from samloop.protocols import Mark
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
+from samloop.settings import SourceSettings
 from samloop.sources import git_commits
 from samloop.sources.git_commits import read
 from samloop.sources.git_reasons import explanation

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from samloop.errors import StoreBusyError, StoreError
 from samloop.example import Example
 from samloop.home import Home
-from samloop.recipe import StoreSettings
+from samloop.settings import StoreSettings
 from samloop.store import Store
 from samloop.store.rows import from_example
 from samloop.store.tables import EXAMPLE_COLUMNS, SCHEMA, metadata, training_examples

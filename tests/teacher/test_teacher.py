@@ -20,7 +20,7 @@ from samloop.home import Home
 from samloop.loop.context import Context
 from samloop.loop.teacher import asking
 from samloop.recipe import Recipe
-from samloop.recipe import Teacher as Settings
+from samloop.settings import Teacher as Settings
 from samloop.store import Store
 from samloop.teacher.answer import Answer
 from samloop.teacher.budget import Budget

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from samloop.protocols import Comparison
-from samloop.recipe import Gate
+from samloop.settings import Gate
 
 Verdict = Literal["promote", "refuse", "undecided"]
 

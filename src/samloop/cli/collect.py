@@ -16,7 +16,7 @@ from samloop.errors import UsageError
 from samloop.files import absolute
 
 if TYPE_CHECKING:
-    from samloop.recipe import SourceSettings
+    from samloop.settings import SourceSettings
 
 MOST_PARTS: Final = 30
 """Files and tables of a source shown on the terminal; --json names all."""
@@ -98,7 +98,7 @@ def _sources(kind: str | None, locations: Sequence[str], options: Mapping[str, A
             option = "--" + name.replace("_", "-").removesuffix("s")
             raise UsageError(f"{option} goes with a KIND; for a source of the recipe, set {name} = {shown} there")
         return None
-    from samloop.recipe import SourceSettings
+    from samloop.settings import SourceSettings
 
     # What is typed starts where one stands; the recipe's own paths start at the recipe.
     places = [place if "://" in place else str(absolute(place)) for place in locations]

@@ -204,7 +204,7 @@ def _add_all(session: Session, file: Path | None, licence: str | None) -> None:
     """All examples of a file, or of standard input, which becomes a file of no lasting place."""
     from samloop.cli.collect import finish
     from samloop.files import absolute
-    from samloop.recipe import SourceSettings
+    from samloop.settings import SourceSettings
 
     options = {"licence": licence} if licence else {}
     if file is not None:

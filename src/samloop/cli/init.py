@@ -75,7 +75,8 @@ def recipe_text(repository: Path | None, *, model: str, full: bool) -> str:
     """The TOML of a first recipe. Nothing of the environment goes into it, for it can hold passwords."""
     import tomli_w
 
-    from samloop.recipe import Collect, Prepare, Recipe, SourceSettings, Train
+    from samloop.recipe import Recipe
+    from samloop.settings import Collect, Prepare, SourceSettings, Train
 
     where = first_sources(repository, model)
     # The bundled set is small, and the gate takes at least 200 held-out answers.

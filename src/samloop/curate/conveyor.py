@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 from samloop.curate.engine import Curated, Curator
 from samloop.curate.workers import Unsendable, Workers
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 
 T = TypeVar("T")
 Items = Mapping[str, Sequence[str]]

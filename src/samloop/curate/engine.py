@@ -24,8 +24,8 @@ from samloop.curate.settings import chosen_rules
 from samloop.errors import PluginError
 from samloop.example import ID_LENGTH, Example, Message, to_json
 from samloop.protocols import SHALL_LOOK, Finding, Rule
-from samloop.recipe import Curate
 from samloop.rows import Rows
+from samloop.settings import Curate
 from samloop.text.patterns import Redactor
 from samloop.text.rubric import rubric_named
 

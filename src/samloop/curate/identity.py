@@ -8,7 +8,7 @@ from samloop.curate.batch import cleaned
 from samloop.curate.hashes import hashes_of
 from samloop.curate.redact import redact
 from samloop.example import ID_LENGTH, Example
-from samloop.recipe import Redact
+from samloop.settings import Redact
 from samloop.text.patterns import Redactor
 
 

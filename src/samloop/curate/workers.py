@@ -9,7 +9,7 @@ from typing import Any, Final
 from samloop.beside import Beside, packed, serve
 from samloop.curate.engine import Curated, Curator
 from samloop.example import Example
-from samloop.recipe import Curate
+from samloop.settings import Curate
 
 _MODULE: Final = "samloop.curate.workers"
 

@@ -12,9 +12,9 @@ import orjson
 
 from samloop import plugins
 from samloop.errors import InputError
+from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.job import BASE, EvaluateJob
 from samloop.protocols import AdapterRef, Model, Score
-from samloop.text.template import encode_prompt
 
 Item = Mapping[str, Any]
 OnMetric = Callable[[dict[str, Any]], None]
@@ -146,9 +146,6 @@ def _answered(
     answers: dict[str, list[str]] = {}
     for target, name in names.items():
         model.use(name)
-        answers[target] = []
-        for sample in samples:
-            prompt = encode_prompt(model.tokenizer, sample["messages"])
-            ids = list(model.generate(prompt, max_new_tokens=max_new_tokens))
-            answers[target].append(model.tokenizer.decode(ids).strip())
+        questions = [sample["messages"] for sample in samples]
+        answers[target] = answer_texts(model, questions, max_new_tokens=max_new_tokens)
     return answers

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from samloop.example import Example, to_json
 from samloop.protocols import Reject
-from samloop.recipe import Collect
+from samloop.settings import Collect
 from samloop.text.licences import UNKNOWN, admits, commercial
 
 NOT_ADMITTED: Final = "licence not admitted"

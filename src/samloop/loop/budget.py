@@ -10,7 +10,7 @@ from typing import Any, Final
 from samloop.loop.context import Context
 from samloop.prepare.dataset import UNBOUND, Bounds, Dataset
 from samloop.prepare.mix import window_tokens
-from samloop.recipe import Train
+from samloop.settings import Train
 from samloop.train.base import Base
 
 RUNS: Final = 5

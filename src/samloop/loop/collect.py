@@ -34,8 +34,9 @@ from samloop.loop.items import evaluation_items
 from samloop.loop.reading import given_to, known_options, reading, source_of
 from samloop.loop.withdraw import withdraw
 from samloop.protocols import Mark, Reject, Source, Withdrawal
-from samloop.recipe import Recipe, SourceSettings
+from samloop.recipe import Recipe
 from samloop.rows import Rows
+from samloop.settings import SourceSettings
 
 Progress = Callable[[dict[str, Any]], None]
 

@@ -21,10 +21,10 @@ from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
 from samloop.loop.prepare import latest
 from samloop.loop.serving import base_form, reference
+from samloop.loop.suite_items import items_for
 from samloop.loop.train import OnMetric, backend_name
 from samloop.prepare.dataset import Dataset
 from samloop.protocols import Comparison, Interval, Score
-from samloop.sources.routing import held_out
 from samloop.text.base import base_digest, resolve_base
 
 BASE: Final = "base"
@@ -132,7 +132,7 @@ def grade(
     base = resolve_base(context.recipe.train.model)
     form = base_form(context)
     refs = tuple(reference(context, name, registry.path(name)) for name in targets if name != BASE)
-    items = {name: _items(context, name, dataset) for name in suites}
+    items = {name: items_for(context, name, dataset) for name in suites}
     samples = _samples(items)
     identity = {
         "targets": list(targets),
@@ -207,27 +207,6 @@ def _target(registry: Registry, name: str) -> str:
     return registry.find(name)
 
 
-def _items(context: Context, suite: str, dataset: Dataset) -> list[dict[str, Any]]:
-    """The held-out items of a suite: its own where it brings some, else the dataset's test split."""
-    if suite == "routing":
-        trained = {line["metadata"]["group_key"] for line in _read(dataset.path / "train.jsonl")}
-        items = [_slice(item, trained) for item in held_out()]
-    else:
-        items = [{"id": line["metadata"]["id"], **line} for line in _read(dataset.path / "test.jsonl")]
-    bound = context.recipe.evaluate.max_items
-    if len(items) > bound:
-        # Drawn by hash, so that the same items are drawn next time.
-        items = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(str(item["id"]).encode()))[:bound]
-    return items
-
-
-def _slice(item: dict[str, Any], trained: set[str]) -> dict[str, Any]:
-    """A wording that the split kept out of training is an unseen wording, whatever its filling."""
-    if item["slice"] == "unseen filling" and item["group_key"] not in trained:
-        return {**item, "slice": "unseen wording"}
-    return item
-
-
 def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Some items of each suite as questions, those of different sources before a second one of the same."""
     chosen = []
@@ -243,10 +222,6 @@ def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
                 expected = messages.pop()["content"]
             chosen.append({"id": item["id"], "messages": messages, "expected": expected})
     return list({sample["id"]: sample for sample in chosen}.values())
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def _jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:

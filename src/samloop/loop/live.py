@@ -9,7 +9,7 @@ from samloop.loop.context import Context
 from samloop.loop.reading import given_to
 from samloop.loop.teacher import asking
 from samloop.protocols import Source
-from samloop.recipe import SourceSettings
+from samloop.settings import SourceSettings
 from samloop.sources.live_rows import PART
 
 KINDS: Final = ("feedback", "captures")

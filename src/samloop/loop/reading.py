@@ -14,7 +14,7 @@ from samloop import plugins
 from samloop.errors import PluginError, RecipeError
 from samloop.example import Example
 from samloop.protocols import Mark, Record, Reject, Source, Withdrawal
-from samloop.recipe import SourceSettings
+from samloop.settings import SourceSettings
 
 
 def source_of(settings: SourceSettings) -> Source:

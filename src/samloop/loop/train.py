@@ -20,7 +20,8 @@ from samloop.loop.context import Context
 from samloop.loop.fit import refuse_unfitting
 from samloop.loop.runs import alone, find_run
 from samloop.prepare.dataset import Dataset
-from samloop.recipe import Recipe, Train
+from samloop.recipe import Recipe
+from samloop.settings import Train
 from samloop.text.base import base_digest, resolve_base
 from samloop.train.control import Control
 from samloop.train.job import TrainJob

@@ -20,7 +20,7 @@ from samloop.prepare import replay
 from samloop.prepare.fit import Fitted, fit
 from samloop.prepare.mix import FLOOR_SOURCES, Candidate, corrects, draw, replayed
 from samloop.prepare.split import SPLITS, Split, Splitter
-from samloop.recipe import Prepare
+from samloop.settings import Prepare
 from samloop.text.template import messages_of
 from samloop.text.tokens import Tokenizer
 

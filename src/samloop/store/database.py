@@ -29,7 +29,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from samloop.errors import StoreBusyError, StoreError
 from samloop.home import Home
-from samloop.recipe import StoreSettings
+from samloop.settings import StoreSettings
 from samloop.store.tables import store_meta
 
 CACHE_KIB: Final = 64 * 1024

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Final
 
 from samloop.home import Home
-from samloop.recipe import StoreSettings
+from samloop.settings import StoreSettings
 from samloop.store.adapters import Adapters
 from samloop.store.database import Database
 from samloop.store.decisions import Decisions

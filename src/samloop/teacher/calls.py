@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from samloop.errors import RecipeError, TeacherError
-from samloop.recipe import Teacher
+from samloop.settings import Teacher
 
 T = TypeVar("T")
 

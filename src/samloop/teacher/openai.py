@@ -8,7 +8,7 @@ from typing import Any
 
 from samloop.errors import MissingExtraError
 from samloop.example import Message
-from samloop.recipe import Teacher
+from samloop.settings import Teacher
 from samloop.teacher.answer import Answer
 from samloop.teacher.calls import key_of, model_of, no_answer, tried
 

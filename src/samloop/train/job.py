@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from samloop.errors import TrainingError
-from samloop.recipe import Train
+from samloop.settings import Train
 from samloop.train.quantise import NONE, resolve
 
 LOCATIONS: Final = frozenset({"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps"})

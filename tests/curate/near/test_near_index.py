@@ -10,7 +10,7 @@ import pytest
 from samloop.curate.near.index import MAX_SEGMENTS, PER_TEXT, Index
 from samloop.curate.near.sketch import NOTHING
 from samloop.errors import StoreError
-from samloop.recipe import Near
+from samloop.settings import Near
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import xxhash
 from samloop.curate.near.sketch import NOTHING
 from samloop.curate.near.templates import Frequencies, slots_for
 from samloop.files import private_folder, storing, whole_folder, write_json
-from samloop.recipe import Near
+from samloop.settings import Near
 
 VERSION: Final = 2
 """Raised when shingles or sketches change, so that an older index is built again and not compared with."""

@@ -38,7 +38,7 @@ from samloop.loop.bulk.unit import (
     Unit,
 )
 from samloop.protocols import Reject
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.sources import portions
 from samloop.text.tokens import Tokenizer
 

@@ -43,7 +43,7 @@ from samloop.loop.bulk.unit import (
     rows_of,
 )
 from samloop.loop.bulk.work import Run
-from samloop.recipe import Near
+from samloop.settings import Near
 
 PIECE_ROWS: Final = 2**15
 PIECE_SHINGLES: Final = 2**22

@@ -19,7 +19,7 @@ import xxhash
 import samloop
 from samloop.example import STATES, to_json
 from samloop.loop.admission import Admission
-from samloop.recipe import Curate
+from samloop.settings import Curate
 from samloop.sources.portions import Portion
 
 Format = Literal["parquet", "jsonl"]

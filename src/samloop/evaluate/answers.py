@@ -1,0 +1,25 @@
+"""Answers in full, for the suites that read what a model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from samloop.protocols import Model
+from samloop.text.template import encode_prompt
+
+
+def answer_texts(
+    model: Model, conversations: Sequence[Sequence[Mapping[str, Any]]], *, max_new_tokens: int
+) -> list[str]:
+    """The likeliest answer (greedy, without chance) of the model in use to each conversation, outer spaces cut.
+
+    Args:
+        conversations: messages, the last of them the user's.
+        max_new_tokens: bound on each answer.
+    """
+    texts = []
+    for messages in conversations:
+        ids = list(model.generate(encode_prompt(model.tokenizer, messages), max_new_tokens=max_new_tokens))
+        texts.append(model.tokenizer.decode(ids).strip())
+    return texts
