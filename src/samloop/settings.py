@@ -219,10 +219,24 @@ class Evaluate(Section):
 
 
 class Gate(Section):
-    """When a challenger becomes champion. Figures are starting points of the contract."""
+    """When a challenger becomes champion. Why these figures: docs/explanation/gate.md and its simulation."""
 
     min_items: int = Field(200, ge=2, description="held-out answers needed for a decision on bits per byte")
-    max_worse_chance: float = Field(0.05, gt=0, lt=0.5, description="doubt allowed in a promotion, over all measures")
-    not_worse_margin: float = Field(0.01, ge=0, description="relative loss of the primary still 'not worse'")
-    routing_margin: float = Field(0.02, ge=0, description="loss of routing accuracy allowed (points / 100)")
-    retention_margin: float = Field(0.02, ge=0, description="relative rise of retention perplexity allowed")
+    min_corrections: int = Field(
+        50, ge=2, description="held-out corrections and preferences from which they decide, before bits per byte"
+    )
+    max_worse_chance: float = Field(
+        0.05, gt=0, lt=0.5, description="doubt allowed in replacing one champion, over all nights and measures"
+    )
+    max_harm_chance: float = Field(
+        0.01, gt=0, lt=0.5, description="how often a true loss may pass for none, over all nights of one champion"
+    )
+    not_worse_margin: float = Field(0.02, ge=0, description="relative loss of the primary still 'not worse'")
+    routing_margin: float = Field(0.02, ge=0, description="measured loss of routing accuracy allowed (points / 100)")
+    retention_margin: float = Field(0.02, ge=0, description="measured relative rise of retention perplexity allowed")
+    repetition_margin: float = Field(0.01, ge=0, description="measured rise of repetition allowed (points / 100)")
+    kept_margin: float = Field(0.1, ge=0, description="part of the corrections learnt before that may be lost")
+    harm_margins: float = Field(
+        5.0, ge=1, description="true loss, in margins of a guard, that passes no oftener than max_harm_chance"
+    )
+    strict_guards: bool = Field(False, description="whether a guard with too few items to rule that out refuses")

@@ -29,19 +29,19 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
     served or was rejected is no candidate any more: nothing is decided on it again.
     """
     champion, challenger = str(evaluation["champion"]), str(evaluation["challenger"])
+    evaluation_id = str(evaluation["evaluation_id"])
     decision = gate(
         compare_targets(context, evaluation, champion, challenger),
         context.recipe.gate,
         slot=SLOT,
         challenger=challenger,
         champion=champion,
+        look=context.store.look_number(SLOT, champion, evaluation_id),
     )
     state = Registry(context.home, context.store).state(challenger)
     if state != "candidate":
         return _decided_before(context, str(run["run_id"]), decision, state)
-    context.store.add_decision(
-        evaluation_id=str(evaluation["evaluation_id"]), run_id=str(run["run_id"]), decision=decision.to_dict()
-    )
+    context.store.add_decision(evaluation_id, run_id=str(run["run_id"]), decision=decision.to_dict())
     carry_out(context)
     return decision
 
@@ -50,9 +50,9 @@ def _decided_before(context: Context, run_id: str, decision: Decision, state: st
     """What there is to say of a challenger that is no candidate; `decision` lends its figures."""
     for kept in context.store.decisions(slot=SLOT):
         if kept["run_id"] == run_id and kept["verdict"] == "promote" and state == "champion":
-            return Decision.from_dict({name: kept[name] for name in decision.to_dict()})
+            return Decision.from_dict({name: kept[name] for name in decision.to_dict() if name in kept})
     reason = f"Nothing was decided again: {decision.challenger} {SETTLED[state]}."
-    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason)
+    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason, look=0)
 
 
 def carry_out(context: Context) -> None:
