@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from samloop.errors import RecipeError
 from samloop.recipe_toml import section_toml
-from samloop.settings import Collect, Curate, Evaluate, Gate, Prepare, Sam, StoreSettings, Teacher, Train
+from samloop.settings import Collect, Curate, Evaluate, Gate, Prepare, Sam, StoreSettings, Teacher, Train, Trial
 
 ENVIRONMENT: Final = "SAMLOOP_"
 """What the names of environment variables that override settings begin with."""
@@ -50,6 +50,7 @@ class Recipe(BaseSettings):
     teacher: Teacher = Teacher()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
+    trial: Trial = Trial()
 
     @classmethod
     def settings_customise_sources(

@@ -240,3 +240,19 @@ class Gate(Section):
         5.0, ge=1, description="true loss, in margins of a guard, that passes no oftener than max_harm_chance"
     )
     strict_guards: bool = Field(False, description="whether a guard with too few items to rule that out refuses")
+
+
+class Trial(Section):
+    """An A/B trial in service: how many conversations meet the challenger, and what ends it."""
+
+    share: float = Field(0.2, gt=0, lt=1, description="of the conversations that meet the challenger")
+    promote: bool = Field(True, description="whether a challenger that is better is promoted by itself")
+    promote_chance: float = Field(
+        0.05, gt=0, lt=0.5, description="how often one that is no better is taken for better, however often one looks"
+    )
+    rollback_chance: float = Field(
+        0.05, gt=0, lt=0.5, description="how often one that is no worse is taken for worse, however often one looks"
+    )
+    max_conversations: int = Field(
+        2000, ge=2, description="conversations with feedback after which a trial that showed nothing ends"
+    )

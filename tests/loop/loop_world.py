@@ -48,7 +48,7 @@ checkpoint_steps = 4
 min_new_examples = 30
 
 [evaluate]
-max_items = 16
+max_items = 40
 resamples = 200
 
 [gate]

@@ -24,6 +24,7 @@ class TurnReport:
     started_at: float
     program: str = "samloop"
     collected: dict[str, Any] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
     due: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
@@ -51,11 +52,12 @@ class TurnReport:
         return self.run is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `turn --json`: that of collect, plus due, dataset, run, evaluation and decision."""
+        """The document of `turn --json`: that of collect, plus trials, due, dataset, run, evaluation and decision."""
         dataset = {k: v for k, v in (self.dataset or {}).items() if k != "ids"} or None
         evaluation = {k: v for k, v in (self.evaluation or {}).items() if k != "scores"} or None
         return {
             **self.collected,
+            "trials": self.trials,
             "due": self.due,
             "dataset": dataset,
             "run": self.run,
@@ -67,7 +69,7 @@ class TurnReport:
 
     def to_text(self) -> str:
         """The report as a person reads it, 80 columns, no markup."""
-        parts = [_collected(self.collected), _turned_away(self.collected)]
+        parts = [_collected(self.collected), _turned_away(self.collected), _on_trial(self.trials)]
         if self.run is None:
             parts.append(_nothing(self.due))
         else:
@@ -122,6 +124,13 @@ def _turned_away(collected: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     return "\n".join([_heading("What was turned away or sent to review, and why"), *_table(rows, [0])])
+
+
+def _on_trial(trials: Sequence[Mapping[str, Any]]) -> str:
+    if not trials:
+        return ""
+    lines = [f"{one['challenger']} against {one['champion']}, {one['state']}: {one['reason']}." for one in trials]
+    return "\n".join([_heading("On trial in service"), *map(_wrapped, lines)])
 
 
 def _nothing(due: Mapping[str, Any]) -> str:

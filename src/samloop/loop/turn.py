@@ -21,6 +21,7 @@ from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
 from samloop.loop.train import check, train
+from samloop.loop.trial import judge_trials
 
 Progress = Callable[[str, dict[str, Any]], None]
 
@@ -52,6 +53,7 @@ def turn(
         report = TurnReport(started_at=time.time(), program=program)
         carry_out(context)
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()
+        report.trials = judge_trials(context)
         report.due = check(context)
         tell("check", report.due)
         waiting = undecided_dataset(context)
