@@ -168,11 +168,11 @@ class Night:
         return compare(self.world.score(at, self.champion), self.world.score(at, self.challenger), seed=at)
 
 
-def decide(nights: list[Night], at: int, look: int, policy: Gate) -> Decision:
+def decide(nights: list[Night], at: int, look: int, policy: Gate, *, really: bool = True) -> Decision:
     """The gate's word on world `at`: at once where Student's t does not let it pass, else of a real comparison."""
     names = {"policy": policy, "slot": "main", "challenger": "new", "champion": "old", "look": look}
     quick = gate([night.comparison(at) for night in nights], **names)
-    if quick.verdict != "promote":
+    if quick.verdict != "promote" or not really:
         return quick
     whole = [night.compared(at) if night.world.measure.name in CARRIERS else night.comparison(at) for night in nights]
     return gate(whole, **names)
@@ -204,8 +204,15 @@ class Year:
     seen: tuple[int, int] = (0, 0)
 
 
-def year(truth: Truth, years: int, nights: int, generator: np.random.Generator, *, spend: bool = True) -> Year:
-    """Every night one challenger, in many worlds; without `spend` every look is allowed what the first is."""
+def year(
+    truth: Truth, years: int, nights: int, generator: np.random.Generator, *, spend: bool = True, really: bool = True
+) -> Year:
+    """Every night one challenger, in many worlds.
+
+    Args:
+        spend: whether looks share an allowance; without, each is allowed all of it, and guards are not asked.
+        really: whether what Student's t lets pass is compared with the bootstrap too.
+    """
     worlds = [World(measure, years, generator) for measure in truth.measures]
     champions = [world.adapter() for world in worlds]
     quality, best, served = np.zeros(years), np.zeros(years), np.zeros(years)
@@ -235,7 +242,7 @@ def year(truth: Truth, years: int, nights: int, generator: np.random.Generator, 
             stepped += years
         for at in hopeful:
             if spend:
-                promoted = decide(tonight, int(at), int(looks[at]), truth.policy).verdict == "promote"
+                promoted = decide(tonight, int(at), int(looks[at]), truth.policy, really=really).verdict == "promote"
             else:
                 promoted = any(one.doubt[at] <= allowed[at] and one.gain[at] > 0 for one in carrying)
             if not promoted:

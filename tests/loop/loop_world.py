@@ -53,6 +53,7 @@ resamples = 200
 
 [gate]
 min_items = 10
+not_worse_margin = 1.0
 """
 
 SUBJECTS = ("parser", "cache", "scheduler", "reader", "writer", "index")

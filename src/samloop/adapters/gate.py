@@ -208,8 +208,8 @@ def _weigh(
     ahead = [one for one in secondaries if _better(one, doubt)]
     if ahead and all(_not_worse(one, primary.rule, policy, harm) for one in mine):
         return "promote", [
-            f"{figures.sentence(ahead[0])[:-1]}, and the primary measure is not worse by "
-            f"{policy.not_worse_margin:.1%} or more.",
+            f"A secondary measure is better beyond doubt, and the primary measure is not worse by "
+            f"{policy.not_worse_margin:.1%} or more: {figures.sentence(ahead[0])}",
             *said,
             *unproven,
         ]
