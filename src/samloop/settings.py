@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from samloop.example import DOMAINS, Domain, Tier
+
+MAIN: Final = "main"
+"""The slot that is always there: its base and its training are what [train] says."""
 
 
 class Section(BaseModel):
@@ -242,6 +245,17 @@ class Gate(Section):
     strict_guards: bool = Field(False, description="whether a guard with too few items to rule that out refuses")
 
 
+class Slot(Section):
+    """A further place in service: a base of its own for what is complex enough. `main` is what [train] says."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="what it is called, e.g. complex")
+    base: str = Field("", description="folder or hub name of its base model; empty: the preset's")
+    preset: str = Field("laptop-3b", description="training preset, as in [train]; what [train] sets itself holds too")
+    min_complexity: int = Field(
+        7, ge=2, le=10, description="complexity from which conversations go there, and examples train it"
+    )
+
+
 class Trial(Section):
     """An A/B trial in service: how many conversations meet the challenger, and what ends it."""
 
@@ -256,3 +270,18 @@ class Trial(Section):
     max_conversations: int = Field(
         2000, ge=2, description="conversations with feedback after which a trial that showed nothing ends"
     )
+
+
+class Serve(Section):
+    """Who serves: places besides main, and trials."""
+
+    trial: Trial = Trial()
+    slots: tuple[Slot, ...] = Field((), description="places in service besides main, one table each")
+
+    @field_validator("slots")
+    @classmethod
+    def _one_of_each_name(cls, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        names = [slot.name for slot in slots]
+        if MAIN in names or len(set(names)) < len(names):
+            raise ValueError(f"expected names other than '{MAIN}', each once, got {', '.join(names)}; rename one")
+        return slots

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samloop.adapters.traffic import EDGE, GUESSES, Outcome, _Capital, arm_for, block_of, weigh
+from samloop.adapters.traffic import EDGE, GUESSES, Outcome, _Capital, arm_for, block_of, slot_for, weigh
 from samloop.errors import UsageError
-from samloop.settings import Trial
+from samloop.settings import Slot, Trial
 
 POLICY = Trial()
 
@@ -125,3 +125,22 @@ def test_guesses_stay_inside():
     capital.bet(0.0, [[1.0], [0.0]])
     assert 0 < capital.value < 1
     assert EDGE < min(GUESSES) < max(GUESSES) < 0.5
+
+
+SLOTS = (Slot(name="complex", min_complexity=7), Slot(name="harder", min_complexity=9))
+
+
+@pytest.mark.parametrize(
+    ("complexity", "serving", "slot"),
+    [
+        (1, {"complex", "harder"}, "main"),
+        (6, {"complex", "harder"}, "main"),
+        (7, {"complex", "harder"}, "complex"),
+        (10, {"complex", "harder"}, "harder"),
+        (10, {"complex"}, "complex"),
+        (10, set(), "main"),
+    ],
+)
+def test_a_conversation_goes_to_the_slot_for_the_most_complex_that_can_answer(complexity, serving, slot):
+    assert slot_for(complexity, SLOTS, serving) == slot
+    assert slot_for(complexity, (), serving) == "main"

@@ -119,7 +119,7 @@ def test_a_worse_challenger_is_rolled_back_and_never_serves_again(context: Conte
 
 
 def test_the_recipe_can_leave_the_promotion_to_a_person(at: Callable[..., Any]) -> None:
-    with at("\n[trial]\npromote = false\nshare = 0.5\n") as context:
+    with at("\n[serve.trial]\npromote = false\nshare = 0.5\n") as context:
         challenger = add_adapter(context, 1)
         start_trial(context, challenger)
         talk(context, {"base": 0.1, challenger: 0.95}, 60)

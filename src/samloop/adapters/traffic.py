@@ -22,14 +22,14 @@ capital is spread evenly over several guesses of the difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 import xxhash
 
 from samloop.errors import UsageError
-from samloop.settings import Trial
+from samloop.settings import MAIN, Slot, Trial
 
 Arm = Literal["champion", "challenger"]
 
@@ -52,6 +52,18 @@ def arm_for(conversation_id: str, test_id: str, share: float) -> Arm:
     """
     drawn = xxhash.xxh3_64_intdigest(f"{test_id}\0{conversation_id}".encode()) / 2**64
     return "challenger" if drawn < share else "champion"
+
+
+def slot_for(complexity: int, slots: Iterable[Slot], serving: Container[str]) -> str:
+    """The slot that answers a conversation: the one for the most complex that it is complex enough for.
+
+    Args:
+        complexity: of the conversation, 1 to 10.
+        slots: the recipe's, besides main.
+        serving: names of those that can answer now; main always can.
+    """
+    fitting = [slot for slot in slots if slot.name in serving and complexity >= slot.min_complexity]
+    return max(fitting, key=lambda slot: slot.min_complexity).name if fitting else MAIN
 
 
 @dataclass(frozen=True, slots=True)

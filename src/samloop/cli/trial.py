@@ -92,7 +92,7 @@ def _show(out: Output, found: list[Mapping[str, Any]] | list[dict[str, Any]]) ->
             out.line(f"{one['challenger']}: {one['reason']}.")
         for reason, number in (one["standing"].get("uncounted") or {}).items():
             out.line(f"{one['challenger']}: {number} not counted, {reason}.")
-    out.line("better and worse: the evidence for either; from 20 on a trial ends, as the recipe's [trial] has it.")
+    out.line("better and worse: the evidence for either; 20 ends a trial, unless [serve.trial] says otherwise.")
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:

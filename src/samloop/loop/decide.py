@@ -10,7 +10,7 @@ from typing import Any, Final
 from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
-from samloop.loop.evaluate import SLOT, compare_targets
+from samloop.loop.evaluate import compare_targets
 from samloop.loop.train import run_name
 from samloop.prepare.dataset import Dataset
 
@@ -33,10 +33,10 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
     decision = gate(
         compare_targets(context, evaluation, champion, challenger),
         context.recipe.gate,
-        slot=SLOT,
+        slot=context.slot,
         challenger=challenger,
         champion=champion,
-        look=context.store.look_number(SLOT, champion, evaluation_id),
+        look=context.store.look_number(context.slot, champion, evaluation_id),
     )
     state = Registry(context.home, context.store).state(challenger)
     if state != "candidate":
@@ -48,7 +48,7 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
 
 def _decided_before(context: Context, run_id: str, decision: Decision, state: str) -> Decision:
     """What there is to say of a challenger that is no candidate; `decision` lends its figures."""
-    for kept in context.store.decisions(slot=SLOT):
+    for kept in context.store.decisions(slot=context.slot):
         if kept["run_id"] == run_id and kept["verdict"] == "promote" and state == "champion":
             return Decision.from_dict({name: kept[name] for name in decision.to_dict() if name in kept})
     reason = f"Nothing was decided again: {decision.challenger} {SETTLED[state]}."
@@ -62,9 +62,9 @@ def carry_out(context: Context) -> None:
     and never was. An adapter that has been in service is no candidate any more, so a rollback is not undone.
     """
     registry = Registry(context.home, context.store)
-    for decision in context.store.decisions(slot=SLOT, limit=1):
+    for decision in context.store.decisions(slot=context.slot, limit=1):
         if decision["verdict"] == "promote" and registry.state(decision["challenger"]) == "candidate":
-            registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
+            registry.promote(context.slot, decision["challenger"], reason=decision["summary"])
 
 
 def undecided_dataset(context: Context) -> Dataset | None:
@@ -89,7 +89,7 @@ def unreported_dataset(context: Context) -> Dataset | None:
 
 
 def _latest_run(context: Context) -> dict[str, Any] | None:
-    return next((run for run in context.store.list_runs() if not run["quick"]), None)
+    return next((run for run in context.store.list_runs(slot=context.slot) if not run["quick"]), None)
 
 
 def _dataset(run: Mapping[str, Any]) -> Dataset | None:

@@ -44,7 +44,7 @@ def start_trial(
     row = context.store.get_adapter(challenger)
     name, champion = str(row["adapter_id"]), registry.champion(slot) or BASE
     _refuse_unfit(context, registry, row, slot)
-    wanted = context.recipe.trial.share if share is None else share
+    wanted = context.recipe.serve.trial.share if share is None else share
     block_of(wanted)  # which refuses one that leaves nobody to compare with
     test_id = f"ab-{secrets.token_hex(6)}"
     context.store.start_trial(
@@ -66,7 +66,7 @@ def _refuse_unfit(context: Context, registry: Registry, row: Mapping[str, Any], 
         raise GateError(f"adapter {name} serves all conversations of slot '{slot}' already; put another on trial")
     if row["state"] not in ("candidate", "retired"):
         raise GateError(f"adapter {name} is {row['state']} and cannot serve; put another on trial")
-    base = context.recipe.train.model
+    base = context.recipe.for_slot(slot).train.model
     if row["base_digest"] not in (None, base_digest(resolve_base(base))):
         raise GateError(
             f"adapter {name} was trained on another base than '{base}', which serves in slot '{slot}'; "
@@ -131,7 +131,7 @@ def _standing(context: Context, trial: Mapping[str, Any]) -> tuple[Standing, dic
     """How a trial stands, and what feedback could not be counted, by reason."""
     uncounted: dict[str, int] = {}
     outcomes = list(_outcomes(context, trial, uncounted))
-    return weigh(outcomes, trial["share"], context.recipe.trial), uncounted
+    return weigh(outcomes, trial["share"], context.recipe.serve.trial), uncounted
 
 
 def _outcomes(context: Context, trial: Mapping[str, Any], uncounted: dict[str, int]) -> Iterator[Outcome]:
@@ -175,7 +175,7 @@ def feedback_value(row: Mapping[str, Any]) -> float | None:
 def _carry_out(context: Context, trial: Mapping[str, Any], standing: Standing) -> tuple[str, str]:
     """Do what the standing says; the trial's state after that, and why."""
     registry = Registry(context.home, context.store)
-    slot, challenger, settings = trial["slot"], trial["challenger"], context.recipe.trial
+    slot, challenger, settings = trial["slot"], trial["challenger"], context.recipe.serve.trial
     serving = registry.champion(slot) or BASE
     if serving == challenger:
         return "promoted", "the challenger was put into service meanwhile"

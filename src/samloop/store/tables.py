@@ -239,6 +239,8 @@ training_runs = Table(
     Column("updated_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
+    # The place in service that its adapter is for.
+    Column("slot", String, nullable=False, server_default="main"),
     Index(None, "state"),
 )
 

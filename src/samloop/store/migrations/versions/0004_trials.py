@@ -1,4 +1,4 @@
-"""A/B trials in service."""
+"""A/B trials in service, and the slot that a run is for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("training_runs", sa.Column("slot", sa.String(), server_default="main", nullable=False))
     op.create_table(
         "trials",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
