@@ -110,6 +110,7 @@ TABLE = [
         "refuse",
         "corrections kept is 15.0 points",
     ),
+    ("none learnt before", [bits(0.2, worse=0.0), kept(math.nan, 0)], "promote", "better beyond doubt"),
     ("one of three lost", [margin(0.5, worse=0.0), kept(-1 / 3, 3)], "promote", "better beyond doubt"),
 ]
 
