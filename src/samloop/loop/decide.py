@@ -18,7 +18,7 @@ SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
     "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
     "rejected": "was rejected; other data or settings make another adapter",
-    "withdrawn": "was withdrawn for good, since it learnt from what was erased",
+    "withdrawn": "was withdrawn, because what it learnt was erased",
 }
 """Why an adapter in such a state is not decided on."""
 
