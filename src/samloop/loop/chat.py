@@ -10,7 +10,7 @@ from samloop import plugins
 from samloop.adapters.registry import Registry
 from samloop.example import Message
 from samloop.loop.context import Context
-from samloop.loop.evaluate import BASE, SLOT
+from samloop.loop.evaluate import BASE
 from samloop.loop.serving import base_form, reference
 from samloop.loop.train import backend_name
 from samloop.protocols import AdapterRef, Model
@@ -82,7 +82,7 @@ def open_chat(context: Context, adapter: str | None = None) -> Chat:
         ModelError: the base or the adapter cannot be used.
     """
     registry = Registry(context.home, context.store)
-    chosen = registry.champion(SLOT) or BASE if adapter in (None, "champion") else adapter
+    chosen = registry.champion(context.slot) or BASE if adapter in (None, "champion") else adapter
     refs: list[AdapterRef] = []
     if chosen != BASE:
         chosen = registry.find(chosen)

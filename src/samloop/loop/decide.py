@@ -10,7 +10,7 @@ from typing import Any, Final
 from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
-from samloop.loop.evaluate import SLOT, compare_targets
+from samloop.loop.evaluate import compare_targets
 from samloop.loop.train import run_name
 from samloop.prepare.dataset import Dataset
 
@@ -18,6 +18,7 @@ SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
     "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
     "rejected": "was rejected; other data or settings make another adapter",
+    "withdrawn": "was withdrawn, because what it learnt was erased",
 }
 """Why an adapter in such a state is not decided on."""
 
@@ -29,30 +30,30 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
     served or was rejected is no candidate any more: nothing is decided on it again.
     """
     champion, challenger = str(evaluation["champion"]), str(evaluation["challenger"])
+    evaluation_id = str(evaluation["evaluation_id"])
     decision = gate(
         compare_targets(context, evaluation, champion, challenger),
         context.recipe.gate,
-        slot=SLOT,
+        slot=context.slot,
         challenger=challenger,
         champion=champion,
+        look=context.store.look_number(context.slot, champion, evaluation_id),
     )
     state = Registry(context.home, context.store).state(challenger)
     if state != "candidate":
         return _decided_before(context, str(run["run_id"]), decision, state)
-    context.store.add_decision(
-        evaluation_id=str(evaluation["evaluation_id"]), run_id=str(run["run_id"]), decision=decision.to_dict()
-    )
+    context.store.add_decision(evaluation_id, run_id=str(run["run_id"]), decision=decision.to_dict())
     carry_out(context)
     return decision
 
 
 def _decided_before(context: Context, run_id: str, decision: Decision, state: str) -> Decision:
     """What there is to say of a challenger that is no candidate; `decision` lends its figures."""
-    for kept in context.store.decisions(slot=SLOT):
+    for kept in context.store.decisions(slot=context.slot):
         if kept["run_id"] == run_id and kept["verdict"] == "promote" and state == "champion":
-            return Decision.from_dict({name: kept[name] for name in decision.to_dict()})
+            return Decision.from_dict({name: kept[name] for name in decision.to_dict() if name in kept})
     reason = f"Nothing was decided again: {decision.challenger} {SETTLED[state]}."
-    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason)
+    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason, look=0)
 
 
 def carry_out(context: Context) -> None:
@@ -62,9 +63,9 @@ def carry_out(context: Context) -> None:
     and never was. An adapter that has been in service is no candidate any more, so a rollback is not undone.
     """
     registry = Registry(context.home, context.store)
-    for decision in context.store.decisions(slot=SLOT, limit=1):
+    for decision in context.store.decisions(slot=context.slot, limit=1):
         if decision["verdict"] == "promote" and registry.state(decision["challenger"]) == "candidate":
-            registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
+            registry.promote(context.slot, decision["challenger"], reason=decision["summary"])
 
 
 def undecided_dataset(context: Context) -> Dataset | None:
@@ -89,7 +90,7 @@ def unreported_dataset(context: Context) -> Dataset | None:
 
 
 def _latest_run(context: Context) -> dict[str, Any] | None:
-    return next((run for run in context.store.list_runs() if not run["quick"]), None)
+    return next((run for run in context.store.list_runs(slot=context.slot) if not run["quick"]), None)
 
 
 def _dataset(run: Mapping[str, Any]) -> Dataset | None:
