@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,20 @@ from typing import Any, Final
 
 from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
+from samloop.errors import GateError, NotFoundError
+from samloop.loop.cards import write_card
 from samloop.loop.context import Context
 from samloop.loop.evaluate import SLOT, compare_targets
 from samloop.loop.train import run_name
 from samloop.prepare.dataset import Dataset
 
+log = logging.getLogger(__name__)
+
 SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
     "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
     "rejected": "was rejected; other data or settings make another adapter",
+    "withdrawn": "was withdrawn, because what it learnt was erased",
 }
 """Why an adapter in such a state is not decided on."""
 
@@ -43,6 +49,7 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
         evaluation_id=str(evaluation["evaluation_id"]), run_id=str(run["run_id"]), decision=decision.to_dict()
     )
     carry_out(context)
+    write_card(context, challenger)
     return decision
 
 
@@ -64,7 +71,11 @@ def carry_out(context: Context) -> None:
     registry = Registry(context.home, context.store)
     for decision in context.store.decisions(slot=SLOT, limit=1):
         if decision["verdict"] == "promote" and registry.state(decision["challenger"]) == "candidate":
-            registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
+            try:
+                registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
+            except (GateError, NotFoundError) as error:  # it was damaged since; the next turn would fail on it again
+                log.warning("%s", error)
+                registry.reject(decision["challenger"], reason=str(error))
 
 
 def undecided_dataset(context: Context) -> Dataset | None:
