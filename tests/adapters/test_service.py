@@ -313,7 +313,7 @@ def test_champion_and_challenger_stand_for_adapters_in_any_slot(home: Home, ids:
         waits, other = registry.register("run-7", "main"), registry.register("run-8", "complex")
         assert registry.find("challenger") == registry.find("challenger@main") == waits
         assert registry.find("challenger@complex") == other
-        with pytest.raises(NotFoundError, match="the base is in service in slot complex"):
+        with pytest.raises(NotFoundError, match="no adapter, in slot complex"):
             registry.find("champion@complex")
         registry.promote("complex", other)
         assert registry.find("champion@complex") == other

@@ -22,6 +22,10 @@ MOST_FILES: Final = 32
 MOST_BYTES: Final = 8 * 2**30
 """What an archive may unpack to: an adapter of rank 256 on a base of 70 B parameters has some 6 GiB."""
 
+MOST_RATIO: Final = 100
+FREE_BYTES: Final = 64 * 2**20
+"""Beyond 64 MiB an archive may unpack to a hundred times its size: weights hardly compress, a bomb a thousandfold."""
+
 TOLD: Final = (
     "adapter_id",
     "slot",
@@ -100,8 +104,14 @@ def unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             entries = [entry for entry in packed.infolist() if not entry.is_dir()]
             names = _flat([entry.filename for entry in entries], archive)
-            if sum(entry.file_size for entry in entries) > MOST_BYTES:
+            total = sum(entry.file_size for entry in entries)
+            if total > MOST_BYTES:
                 raise ModelError(f"the archive {archive} unpacks to over {MOST_BYTES >> 30} GiB; no adapter does")
+            if total > max(FREE_BYTES, MOST_RATIO * archive.stat().st_size):
+                raise ModelError(
+                    f"the archive {archive} unpacks to over {MOST_RATIO} times its size, as no weights do; do not "
+                    "trust it"
+                )
             for entry, name in zip(entries, names, strict=True):
                 _extract(packed, entry, folder / name, archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:

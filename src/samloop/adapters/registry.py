@@ -148,7 +148,7 @@ class Registry:
             if found := self.champion(slot):
                 return found
             raise NotFoundError(
-                f"the base is in service in slot {slot}, no adapter; 'samloop adapters list' shows those that wait"
+                f"the base is in service, no adapter, in slot {slot}; 'samloop adapters list' shows those that wait"
             )
         if alias == CHALLENGER:
             for row in self.store.list_adapters(slot=slot, state="candidate"):

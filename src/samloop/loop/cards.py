@@ -44,7 +44,7 @@ def read_card(context: Context, adapter_id: str) -> str:
     """
     registry = Registry(context.home, context.store)
     row = context.store.get_adapter(registry.find(adapter_id))
-    name, manifest = str(row["adapter_id"]), read_manifest(registry.path(adapter_id))
+    name, manifest = str(row["adapter_id"]), read_manifest(registry.path(str(row["adapter_id"])))
     dataset = _dataset(context, row["run_id"])
     return card(
         Facts(
