@@ -25,7 +25,8 @@ FLOORS: list[set[str]] = [
     {"sources", "curate", "distill", "prepare", "train", "evaluate", "adapters"},
     {"store", "plugins", "protocols", "child", "cluster", "beside"},
     {"text", "teacher"},
-    {"arrow", "example", "rows", "sorting", "recipe", "recipe_toml", "settings", "errors", "home", "files", "pocket"},
+    {"arrow", "example", "rows", "sorting", "recipe", "recipe_toml", "settings", "errors", "home", "files", "student"}
+    | {"pocket"},
 ]
 """From the top of the house to its ground. Imports point down; rooms on one floor never import each other."""
 

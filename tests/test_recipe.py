@@ -127,3 +127,32 @@ def test_what_a_run_keeps_holds_neither_the_password_nor_the_names_of_the_recipe
     assert secret not in str(kept)
     assert "Ada" not in str(kept)
     assert Recipe.parse(kept).train == recipe.train
+
+
+def test_a_slot_has_its_own_base_and_preset_and_what_train_sets_itself():
+    slots = [{"name": "complex"}, {"name": "own", "base": "some/folder", "preset": "pocket", "min_complexity": 9}]
+    recipe = Recipe.parse({"train": {"model": "pocket", "dropout": 0.3}, "serve": {"slots": slots}})
+    large, own = recipe.for_slot("complex").train, recipe.for_slot("own").train
+    assert (large.model, large.rank, large.dropout) == ("Qwen/Qwen2.5-Coder-3B-Instruct", 4, 0.3)
+    assert (own.model, own.preset, own.rank) == ("some/folder", "pocket", 16)
+    assert recipe.for_slot("main") is recipe
+    assert [recipe.min_complexity(name) for name in ("main", "complex", "own")] == [None, 7, 9]
+    with pytest.raises(RecipeError, match="one of the slots main, complex, own, got 'x'"):
+        recipe.for_slot("x")
+
+
+@pytest.mark.parametrize(
+    ("slots", "words"),
+    [
+        ([{"name": "main"}], "names other than 'main'"),
+        ([{"name": "a"}, {"name": "a"}], "each once, got a, a"),
+        ([{"name": "../a"}], "serve.slots.0.name"),
+        ([{"name": "a", "min_complexity": 11}], "less than or equal to 10"),
+    ],
+)
+def test_slots_that_do_not_fit_are_named(slots, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe.parse({"serve": {"slots": slots}})
+    wrong = Recipe.parse({"serve": {"slots": [{"name": "a", "preset": "nosuch"}]}})
+    with pytest.raises(RecipeError, match="preset of slot 'a' to be one of laptop-8gb"):
+        wrong.for_slot("a")

@@ -273,8 +273,9 @@ class Interval:
 class Comparison:
     """Two models on the same items: the paired difference, signed so that positive means the challenger is better.
 
-    `groups` counts what is independent among the items. `worse_chance` is the bootstrap share of resamples in which
-    the challenger is worse, a tie counting half; 1 where a figure is not finite.
+    `groups` counts what is independent among the items, and `error` is the gain's standard error over them.
+    `worse_chance` is how likely so good a result were if the challenger were no better: the larger, the more doubt;
+    1 where a figure is not finite.
     """
 
     suite: str
@@ -287,6 +288,7 @@ class Comparison:
     challenger: Interval
     gain: Interval
     worse_chance: float
+    error: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data."""
@@ -298,6 +300,7 @@ class Comparison:
         values = dict(plain)
         for name in ("champion", "challenger", "gain"):
             values[name] = Interval(**{k: math.nan if v is None else v for k, v in values[name].items()})
+        values["error"] = math.nan if values.get("error") is None else values["error"]
         return cls(**values)
 
 

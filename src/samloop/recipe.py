@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from samloop.errors import RecipeError
 from samloop.recipe_toml import section_toml
-from samloop.settings import Collect, Curate, Evaluate, Gate, Prepare, Sam, StoreSettings, Teacher, Train
+from samloop.settings import MAIN, Collect, Curate, Evaluate, Gate, Prepare, Sam, Serve, StoreSettings, Teacher, Train
 
 ENVIRONMENT: Final = "SAMLOOP_"
 """What the names of environment variables that override settings begin with."""
@@ -50,6 +50,7 @@ class Recipe(BaseSettings):
     teacher: Teacher = Teacher()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
+    serve: Serve = Serve()
 
     @classmethod
     def settings_customise_sources(
@@ -117,6 +118,31 @@ class Recipe(BaseSettings):
         # What the preset says counts as not set: with another base or preset, that one's values take its place.
         chosen = set(explicit) - ({"preset"} if self.train.preset == "auto" else set())
         return self.model_copy(update={"train": Train.model_construct(chosen, **train.__dict__)})
+
+    def for_slot(self, name: str) -> Recipe:
+        """The same recipe with the base and the preset of that slot as [train]; what [train] sets itself holds too.
+
+        Raises:
+            RecipeError: there is no such slot, or no such preset.
+        """
+        if name == MAIN:
+            return self
+        slot = next((one for one in self.serve.slots if one.name == name), None)
+        if slot is None:
+            known = ", ".join([MAIN, *(one.name for one in self.serve.slots)])
+            raise RecipeError(f"expected one of the slots {known}, got '{name}'; a [[serve.slots]] table adds one")
+        if slot.preset not in PRESETS:
+            raise RecipeError(
+                f"expected the preset of slot '{name}' to be one of {', '.join(PRESETS)}, got '{slot.preset}'"
+            )
+        own = {key: getattr(self.train, key) for key in self.train.model_fields_set - {"model", "preset"}}
+        chosen = {**PRESETS[slot.preset], **own, "preset": slot.preset}
+        train = Train(**{**chosen, **({"model": slot.base} if slot.base else {})})
+        return self.model_copy(update={"train": train})
+
+    def min_complexity(self, slot: str) -> int | None:
+        """The complexity from which examples and conversations belong to a slot; None for main, which takes all."""
+        return next((one.min_complexity for one in self.serve.slots if one.name == slot), None)
 
     def changed(self, **sections: Mapping[str, Any]) -> Recipe:
         """A copy with some values replaced: ``recipe.changed(train={"rank": 4})``.

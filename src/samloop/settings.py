@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from samloop.example import DOMAINS, Domain, Tier
+
+MAIN: Final = "main"
+"""The slot that is always there: its base and its training are what [train] says."""
 
 
 class Section(BaseModel):
@@ -219,10 +222,66 @@ class Evaluate(Section):
 
 
 class Gate(Section):
-    """When a challenger becomes champion. Figures are starting points of the contract."""
+    """When a challenger becomes champion. Why these figures: docs/explanation/gate.md and its simulation."""
 
     min_items: int = Field(200, ge=2, description="held-out answers needed for a decision on bits per byte")
-    max_worse_chance: float = Field(0.05, gt=0, lt=0.5, description="doubt allowed in a promotion, over all measures")
-    not_worse_margin: float = Field(0.01, ge=0, description="relative loss of the primary still 'not worse'")
-    routing_margin: float = Field(0.02, ge=0, description="loss of routing accuracy allowed (points / 100)")
-    retention_margin: float = Field(0.02, ge=0, description="relative rise of retention perplexity allowed")
+    min_corrections: int = Field(
+        50, ge=2, description="held-out corrections and preferences from which they decide, before bits per byte"
+    )
+    max_worse_chance: float = Field(
+        0.05, gt=0, lt=0.5, description="doubt allowed in replacing one champion, over all nights and measures"
+    )
+    max_harm_chance: float = Field(
+        0.01, gt=0, lt=0.5, description="how often a true loss may pass for none, over all nights of one champion"
+    )
+    not_worse_margin: float = Field(0.02, ge=0, description="relative loss of the primary still 'not worse'")
+    routing_margin: float = Field(0.02, ge=0, description="measured loss of routing accuracy allowed (points / 100)")
+    retention_margin: float = Field(0.02, ge=0, description="measured relative rise of retention perplexity allowed")
+    repetition_margin: float = Field(0.01, ge=0, description="measured rise of repetition allowed (points / 100)")
+    kept_margin: float = Field(0.1, ge=0, description="part of the corrections learnt before that may be lost")
+    harm_margins: float = Field(
+        5.0, ge=1, description="true loss, in margins of a guard, that passes no oftener than max_harm_chance"
+    )
+    strict_guards: bool = Field(False, description="whether a guard with too few items to rule that out refuses")
+
+
+class Slot(Section):
+    """A further place in service: a base of its own for what is complex enough. `main` is what [train] says."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="what it is called, e.g. complex")
+    base: str = Field("", description="folder or hub name of its base model; empty: the preset's")
+    preset: str = Field("laptop-3b", description="training preset, as in [train]; what [train] sets itself holds too")
+    min_complexity: int = Field(
+        7, ge=2, le=10, description="complexity from which conversations go there, and examples train it"
+    )
+
+
+class Trial(Section):
+    """An A/B trial in service: how many conversations meet the challenger, and what ends it."""
+
+    share: float = Field(0.2, gt=0, lt=1, description="of the conversations that meet the challenger")
+    promote: bool = Field(True, description="whether a challenger that is better is promoted by itself")
+    promote_chance: float = Field(
+        0.05, gt=0, lt=0.5, description="how often one that is no better is taken for better, however often one looks"
+    )
+    rollback_chance: float = Field(
+        0.05, gt=0, lt=0.5, description="how often one that is no worse is taken for worse, however often one looks"
+    )
+    max_conversations: int = Field(
+        2000, ge=2, description="conversations with feedback after which a trial that showed nothing ends"
+    )
+
+
+class Serve(Section):
+    """Who serves: places besides main, and trials."""
+
+    trial: Trial = Trial()
+    slots: tuple[Slot, ...] = Field((), description="places in service besides main, one table each")
+
+    @field_validator("slots")
+    @classmethod
+    def _one_of_each_name(cls, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        names = [slot.name for slot in slots]
+        if MAIN in names or len(set(names)) < len(names):
+            raise ValueError(f"expected names other than '{MAIN}', each once, got {', '.join(names)}; rename one")
+        return slots

@@ -48,11 +48,12 @@ checkpoint_steps = 4
 min_new_examples = 30
 
 [evaluate]
-max_items = 16
+max_items = 40
 resamples = 200
 
 [gate]
 min_items = 10
+not_worse_margin = 1.0
 """
 
 SUBJECTS = ("parser", "cache", "scheduler", "reader", "writer", "index")

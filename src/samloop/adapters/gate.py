@@ -1,8 +1,9 @@
 """The gate: may the challenger take the champion's place?
 
-A pure function of comparisons and policy. The primary measure is the first of `PRIMARIES` with enough items. The
-challenger is promoted when it is better there beyond doubt, or when it is not worse there and better beyond doubt on
-a secondary measure, and no guard is breached. Why each rule is as it is, with simulated error rates, is told in
+A pure function of comparisons, policy, and how often this champion was challenged before. The primary measure is the
+first of `PRIMARIES` with enough items. The challenger is promoted when it is better there beyond doubt, or when it is
+shown to be not worse there and better beyond doubt on a secondary measure, and no guard is breached. What doubt is
+allowed falls from look to look: see `levels`. Why each rule is as it is, with simulated error rates, is told in
 docs/explanation/gate.md.
 """
 
@@ -13,6 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from samloop import student
+from samloop.adapters import figures
+from samloop.adapters.guards import GUARDS, NOISE_CHANCE, Guard, gain_error, judge
+from samloop.adapters.levels import left_after, part_of_look
+from samloop.errors import UsageError
 from samloop.protocols import Comparison
 from samloop.settings import Gate
 
@@ -21,27 +27,23 @@ Verdict = Literal["promote", "refuse", "undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """A measure that can carry a promotion, and the setting that says how many items it takes."""
+    """Measures that can carry a promotion together, and the setting that says how many items they take.
 
-    name: str
+    Attributes:
+        measures: the first has to be measured; the others join it where they were.
+        relative: whether "not worse" is a part of the champion's value, or absolute.
+    """
+
+    measures: tuple[str, ...]
     min_items: str
+    relative: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A measure that must not suffer: the setting with its margin, relative to the champion's value or absolute."""
-
-    name: str
-    margin: str
-    relative: bool
-
-
-PRIMARIES: Final = (Primary("bits_per_byte", "min_items"),)
-SECONDARIES: Final = ("routing_accuracy",)
-GUARDS: Final = (
-    Guard("routing_accuracy", "routing_margin", relative=False),
-    Guard("retention_perplexity", "retention_margin", relative=True),
+PRIMARIES: Final = (
+    Primary(("corrections_margin", "corrections_produced"), "min_corrections"),
+    Primary(("bits_per_byte",), "min_items", relative=True),
 )
+SECONDARIES: Final = ("bits_per_byte", "routing_accuracy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,9 @@ class Decision:
         missing_items: held-out items that the primary measure lacks; 0 where it has enough.
         comparisons: what was weighed.
         summary: what it means, in a sentence or two.
+        look: which look at this champion it was, from 1 on; 0 where too few items were there to look at.
+        allowed_chance: the doubt that this look could spend, over all its measures.
+        left: the part of the champion's allowance of doubt that is left for later looks, 0 to 1.
     """
 
     verdict: Verdict
@@ -67,6 +72,9 @@ class Decision:
     missing_items: int
     comparisons: tuple[Comparison, ...]
     summary: str
+    look: int = 0
+    allowed_chance: float = 0.0
+    left: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, the inverse of `from_dict`."""
@@ -79,6 +87,9 @@ class Decision:
             "missing_items": self.missing_items,
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "summary": self.summary,
+            "look": self.look,
+            "allowed_chance": self.allowed_chance,
+            "left": self.left,
         }
 
     @classmethod
@@ -88,6 +99,14 @@ class Decision:
         return cls(**{**plain, "reasons": tuple(plain["reasons"]), "comparisons": comparisons})
 
 
+@dataclass(frozen=True, slots=True)
+class _Primary:
+    """The primary that was chosen: what of it was measured, and its rules."""
+
+    rule: Primary
+    found: tuple[Comparison, ...]
+
+
 def gate(
     comparisons: Sequence[Comparison],
     policy: Gate,
@@ -95,6 +114,7 @@ def gate(
     slot: str,
     challenger: str,
     champion: str,
+    look: int = 1,
     primaries: Sequence[Primary] = PRIMARIES,
 ) -> Decision:
     """Weigh a challenger against the champion on what was measured.
@@ -103,14 +123,22 @@ def gate(
         comparisons: one per measure, both models on the same items; names are unique.
         policy: the margins and the doubt allowed.
         challenger, champion: adapter ids, or "base" for the champion.
+        look: how often this champion was looked at with enough items, this time included.
         primaries: measures that can carry a promotion, the most telling first.
+
+    Raises:
+        UsageError: `look` is below 1.
     """
+    if look < 1:
+        raise UsageError(f"expected looks counted from 1 on, got look {look}; count this one too")
     measured = {comparison.name: comparison for comparison in comparisons}
     primary, missing, shortage = _choose(measured, policy, primaries)
     verdict: Verdict = "refuse"
     reasons = [shortage]
     if primary is not None:
-        verdict, reasons = _weigh(primary, measured, policy)
+        verdict, reasons = _weigh(primary, measured, policy, look)
+        reasons.append(_allowance(policy, champion, look))
+    spent = look if primary is not None else look - 1
     return Decision(
         verdict=verdict,
         slot=slot,
@@ -120,109 +148,101 @@ def gate(
         missing_items=missing,
         comparisons=tuple(comparisons),
         summary=_summary(verdict, slot, challenger, champion, reasons[0]),
+        look=look if primary is not None else 0,
+        allowed_chance=policy.max_worse_chance * part_of_look(look) if primary is not None else 0.0,
+        left=left_after(spent),
     )
 
 
 def _choose(
     measured: Mapping[str, Comparison], policy: Gate, primaries: Sequence[Primary]
-) -> tuple[Comparison | None, int, str]:
-    """The primary comparison; or None, the fewest items missing for one, and the sentence that says so."""
+) -> tuple[_Primary | None, int, str]:
+    """The primary; or None, the fewest items missing for one, and the sentence that says so."""
     lacking = []
     for primary in primaries:
         needed = int(getattr(policy, primary.min_items))
-        found = measured.get(primary.name)
-        if found is not None and found.items >= needed:
-            return found, 0, ""
-        items = found.items if found else 0
-        lacking.append((needed - items, needed, items, primary.name))
+        first = measured.get(primary.measures[0])
+        if first is not None and first.items >= needed:
+            found = tuple(measured[name] for name in primary.measures if name in measured)
+            return _Primary(primary, found), 0, ""
+        # What was not measured at all is no advice, but for the last resort.
+        if first is not None or primary is primaries[-1]:
+            items = first.items if first else 0
+            lacking.append((needed - items, needed, items, primary.measures[0]))
     missing, needed, items, name = min(lacking)
     return (
         None,
         missing,
-        f"Too few held-out items: {_readable(name)} takes at least {needed}, there are {items}, so {missing} are "
-        f"missing; collect more examples, or enlarge prepare.test_share.",
+        f"Too few held-out items: {figures.readable(name)} takes at least {needed}, there are {items}, so {missing} "
+        f"are missing; collect more examples, or enlarge prepare.test_share.",
     )
 
 
-def _weigh(primary: Comparison, measured: Mapping[str, Comparison], policy: Gate) -> tuple[Verdict, list[str]]:
-    secondaries = [measured[name] for name in SECONDARIES if name in measured and name != primary.name]
-    guards = [(guard, measured[guard.name]) for guard in GUARDS if guard.name in measured]
-    weighed = {id(one): one for one in [primary, *secondaries, *(found for _, found in guards)]}
+def _weigh(
+    primary: _Primary, measured: Mapping[str, Comparison], policy: Gate, look: int
+) -> tuple[Verdict, list[str]]:
+    mine = primary.found
+    names = {one.name for one in mine}
+    secondaries = [measured[name] for name in SECONDARIES if name in measured and name not in names]
+    guards = [(guard, measured[guard.name]) for guard in GUARDS if guard.name in measured and guard.name not in names]
+    weighed = {id(one): one for one in [*mine, *secondaries, *(found for _, found in guards)]}
     broken = [one for one in weighed.values() if not math.isfinite(one.gain.mean)]
     if broken:
-        return "refuse", [_not_finite(one) for one in broken]
-    # One doubt for the whole decision, shared by the measures that can carry a promotion (Bonferroni); also where a
-    # secondary was not measured, because the bootstrap alone errs a little more often than it says.
-    doubt = policy.max_worse_chance / (1 + len(SECONDARIES))
-    figures = [_figures(one) for one in weighed.values()]
-    breaches = [sentence for guard, found in guards if (sentence := _breach(guard, found, policy))]
-    if breaches:
-        return "refuse", breaches + figures
-    if _better(primary, doubt):
-        return "promote", [f"The primary measure is better beyond doubt: {_figures(primary)}", *figures[1:]]
-    if primary.worse_chance >= 1 - doubt and primary.gain.mean < 0:
-        return "refuse", [f"The primary measure is worse beyond doubt: {_figures(primary)}", *figures[1:]]
+        return "refuse", [figures.not_finite(one) for one in broken]
+    # One doubt for the whole look, shared by the measures that can carry a promotion (Bonferroni).
+    doubt = policy.max_worse_chance * part_of_look(look) / (len(mine) + len(secondaries))
+    harm = policy.max_harm_chance * part_of_look(look)
+    said = [figures.sentence(one) for one in weighed.values()]
+    breached, unproven = _guarded(guards, policy, harm)
+    if breached:
+        return "refuse", breached + said
+    sure = 1 - policy.max_worse_chance / len(mine)
+    worse = [one for one in mine if one.worse_chance >= sure and one.gain.mean < 0]
+    if worse:
+        return "refuse", [f"The primary measure is worse beyond doubt: {figures.sentence(worse[0])}", *said[1:]]
+    ahead = [one for one in mine if _better(one, doubt)]
+    if ahead:
+        others = [figures.sentence(one) for one in weighed.values() if one is not ahead[0]]
+        first = f"The primary measure is better beyond doubt: {figures.sentence(ahead[0])}"
+        return "promote", [first, *others, *unproven]
     ahead = [one for one in secondaries if _better(one, doubt)]
-    if ahead and _relative(primary.gain.low, primary) >= -policy.not_worse_margin:
+    if ahead and all(_not_worse(one, primary.rule, policy, harm) for one in mine):
         return "promote", [
-            f"{_figures(ahead[0])[:-1]}, and the primary measure is not worse by more than "
-            f"{policy.not_worse_margin:.1%}.",
-            *figures,
+            f"A secondary measure is better beyond doubt, and the primary measure is not worse by "
+            f"{policy.not_worse_margin:.1%} or more: {figures.sentence(ahead[0])}",
+            *said,
+            *unproven,
         ]
-    return "undecided", [f"No difference beyond doubt (allowed: {doubt:.2%} per measure).", *figures]
+    return "undecided", [f"No difference beyond doubt (allowed: {figures.chance(doubt)} per measure).", *said]
+
+
+def _guarded(guards: Sequence[tuple[Guard, Comparison]], policy: Gate, harm: float) -> tuple[list[str], list[str]]:
+    """What speaks against a promotion, and what guards with too few items have to say."""
+    noise = NOISE_CHANCE / max(1, len(guards))
+    judged = [judge(guard, found, policy, noise, harm) for guard, found in guards]
+    against = [one.said for one in judged if one.outcome == "breached"]
+    unproven = [one.said for one in judged if one.outcome == "too few"]
+    return (against + unproven, []) if policy.strict_guards and unproven else (against, unproven)
 
 
 def _better(comparison: Comparison, doubt: float) -> bool:
     return comparison.gain.mean > 0 and comparison.worse_chance <= doubt
 
 
-def _breach(guard: Guard, comparison: Comparison, policy: Gate) -> str | None:
-    """The sentence about a guard that suffered more than its margin; None where it holds.
+def _not_worse(found: Comparison, rule: Primary, policy: Gate, harm: float) -> bool:
+    """Whether a true loss of the margin is ruled out: a test of non-inferiority, no oftener wrong than `harm`."""
+    gain = figures.relative(found.gain.mean, found) if rule.relative else found.gain.mean
+    above = gain + policy.not_worse_margin
+    error = gain_error(found, as_part=rule.relative)
+    if error == 0:
+        return above > 0
+    return student.tail(above / error, found.groups - 1) <= harm
 
-    Judged by the estimate and not by its interval: see "Guards" in docs/explanation/gate.md.
-    """
-    margin = float(getattr(policy, guard.margin))
-    loss = -_relative(comparison.gain.mean, comparison) if guard.relative else -comparison.gain.mean
-    if loss <= margin:
-        return None
-    unit = "%" if guard.relative else " points" if comparison.unit == "share" else f" {comparison.unit}"
-    factor = 100 if guard.relative or comparison.unit == "share" else 1
+
+def _allowance(policy: Gate, champion: str, look: int) -> str:
     return (
-        f"A guard is breached: {_readable(comparison.name)} is {loss * factor:.1f}{unit} worse, "
-        f"allowed are {margin * factor:.1f}{unit}."
-    )
-
-
-def _relative(gain: float, comparison: Comparison) -> float:
-    """A gain as a part of the champion's value."""
-    base = abs(comparison.champion.mean)
-    if base == 0:
-        return 0.0 if gain == 0 else math.copysign(math.inf, gain)
-    return gain / base
-
-
-def _figures(one: Comparison) -> str:
-    share = one.unit == "share"
-
-    def shown(value: float) -> str:
-        return f"{value:.1%}" if share else f"{value:.4g}"
-
-    def apart(value: float) -> str:
-        return f"{value * 100:+.1f} points" if share else f"{value:+.4g}"
-
-    chance = "below 0.1%" if one.worse_chance < 0.001 else f"{one.worse_chance:.1%}"
-    return (
-        f"{_readable(one.name)} on {one.items} items: champion {shown(one.champion.mean)}, challenger "
-        f"{shown(one.challenger.mean)}, gain {apart(one.gain.mean)} (interval {apart(one.gain.low)} to "
-        f"{apart(one.gain.high)}), chance of being worse {chance}."
-    )
-
-
-def _not_finite(one: Comparison) -> str:
-    who = "challenger" if not math.isfinite(one.challenger.mean) else "champion"
-    return (
-        f"The {who}'s {_readable(one.name)} is not a finite number, so nothing can be compared; its weights may be "
-        f"damaged: check it with 'samloop adapters verify'."
+        f"Look {look} at {champion}: {figures.chance(policy.max_worse_chance * part_of_look(look))} of doubt was "
+        f"allowed, and {left_after(look):.0%} of its {policy.max_worse_chance:.0%} is left for later nights."
     )
 
 
@@ -233,7 +253,3 @@ def _summary(verdict: Verdict, slot: str, challenger: str, champion: str, reason
         "undecided": f"{challenger} is not shown to be better in slot {slot}, {champion} stays",
     }
     return f"{said[verdict]}. {reason[0].upper()}{reason[1:]}"
-
-
-def _readable(name: str) -> str:
-    return name.replace("_", " ")

@@ -25,6 +25,7 @@ from samloop.adapters.service import REJECTED, WITHDRAWN, Served, Service
 from samloop.errors import GateError, ModelError, NotFoundError, StoreBusyError, StoreError
 from samloop.files import private_folder, storing, sweep, write_json
 from samloop.home import Home
+from samloop.settings import MAIN
 from samloop.store import Store
 from samloop.store.adapters import BARRED
 
@@ -32,7 +33,6 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 """Names that stand for an adapter wherever its id does, alone for slot "main", or as champion@SLOT."""
 
-MAIN: Final = "main"
 
 FOLLOW_SECONDS: Final = 0.5
 """How long a change in service waits for a store that another process writes; the rows follow later then."""
@@ -133,17 +133,18 @@ class Registry:
             self._record(target)
         return known, name
 
-    def find(self, name: str) -> str:
+    def find(self, name: str, slot: str = MAIN) -> str:
         """The id that `name` is, or is the only beginning of; "champion" and "challenger", also with "@SLOT".
 
-        The challenger is the newest candidate of its slot.
+        The challenger is the adapter on trial in its slot, else the newest candidate. Without "@SLOT" these two are
+        those of `slot`.
 
         Raises:
             NotFoundError: there is none.
             UsageError: several ids begin so.
         """
-        alias, _, slot = name.partition("@")
-        slot = slot or MAIN
+        alias, _, named = name.partition("@")
+        slot = named or slot
         if alias == CHAMPION:
             if found := self.champion(slot):
                 return found
@@ -151,6 +152,8 @@ class Registry:
                 f"the base is in service, no adapter, in slot {slot}; 'samloop adapters list' shows those that wait"
             )
         if alias == CHALLENGER:
+            if trial := self.store.running_trial(slot):
+                return str(trial["challenger"])
             for row in self.store.list_adapters(slot=slot, state="candidate"):
                 return str(row["adapter_id"])
             raise NotFoundError(f"no adapter waits in slot {slot}; 'samloop turn' trains one")

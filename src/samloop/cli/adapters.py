@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from samloop.cli import exporting, keeping, lineage
+from samloop.cli import exporting, keeping, lineage, trial
 from samloop.cli.evaluate import interval
 from samloop.cli.output import Output, count, shorten
 from samloop.cli.prepare import when
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 for part in (exporting, keeping, lineage):
     part.register(app)
+app.add_typer(trial.app, name="ab")
 
 CHAMPION: Final = "champion"
 

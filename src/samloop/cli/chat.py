@@ -24,6 +24,7 @@ def chat(
         str | None, typer.Argument(metavar="PROMPT", help="Ask this and end. Without it: standard input, or a talk.")
     ] = None,
     adapter: Annotated[str | None, typer.Option(metavar="ID", help="Who answers: an adapter, or 'base'.")] = None,
+    slot: Annotated[str, typer.Option(metavar="NAME", help="The place in service, with its base.")] = "main",
     max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="The longest answer.")] = 256,
     temperature: Annotated[
         float, typer.Option(metavar="T", min=0.0, max=2.0, help="0 to 2; 0 gives the likeliest answer.")
@@ -44,7 +45,7 @@ def chat(
         from samloop.loop.chat import open_chat
 
         with spinner(session.out, "Loading the model"):
-            model = open_chat(context, adapter)
+            model = open_chat(context.for_slot(slot), adapter)
 
         def reply(messages: list[Message]) -> Iterator[str]:
             return model.reply(messages, max_new_tokens=max_tokens, temperature=temperature)

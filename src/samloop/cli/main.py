@@ -56,6 +56,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "datasets": Command("What there is", "prepare:datasets", "List datasets and show what is in one."),
     "runs": Command("What there is", "runs:app", "List, show, follow, plot, pause, resume and stop training runs."),
     "adapters": Command("What there is", "adapters:app", "List, promote, roll back, trace and carry adapters."),
+    "decisions": Command("What there is", "decisions:app", "List what the gate decided, and show why."),
     "stats": Command("What there is", "stats:app", "Show what the store holds, and how its sources fare."),
     "inventory": Command(
         "What there is",

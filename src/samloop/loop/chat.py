@@ -84,8 +84,10 @@ def open_chat(context: Context, adapter: str | None = None) -> Chat:
         ModelError: the base or the adapter cannot be used.
     """
     registry = Registry(context.home, context.store)
-    slot = slot_of_champion(adapter or CHAMPION)
+    slot = context.slot if adapter in (None, CHAMPION) else slot_of_champion(adapter)
     chosen = registry.serving(slot) or BASE if slot else adapter or BASE
+    if slot:
+        context = context.for_slot(slot)
     refs: list[AdapterRef] = []
     if chosen != BASE:
         chosen = registry.find(chosen)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samloop.home import Home
 from samloop.recipe import Recipe
+from samloop.settings import MAIN
 from samloop.store import DuplicateGroup, Store
 
 
@@ -18,12 +19,22 @@ class Context:
 
     Attributes:
         folder: where relative paths of the recipe start: the folder the recipe lies in.
+        slot: the place in service that is worked for; the recipe's [train] is that slot's.
     """
 
     home: Home
     recipe: Recipe
     store: Store
     folder: Path
+    slot: str = MAIN
+
+    def for_slot(self, slot: str) -> Context:
+        """The same home and store, at work for another slot.
+
+        Raises:
+            RecipeError: the recipe has no such slot.
+        """
+        return self if slot == self.slot else replace(self, recipe=self.recipe.for_slot(slot), slot=slot)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from samloop.adapters.registry import Registry
 from samloop.errors import GateError, NotFoundError
 from samloop.loop.cards import write_card
 from samloop.loop.context import Context
-from samloop.loop.evaluate import SLOT, compare_targets
+from samloop.loop.evaluate import compare_targets
 from samloop.loop.train import run_name
 from samloop.prepare.dataset import Dataset
 
@@ -35,19 +35,19 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
     served or was rejected is no candidate any more: nothing is decided on it again.
     """
     champion, challenger = str(evaluation["champion"]), str(evaluation["challenger"])
+    evaluation_id = str(evaluation["evaluation_id"])
     decision = gate(
         compare_targets(context, evaluation, champion, challenger),
         context.recipe.gate,
-        slot=SLOT,
+        slot=context.slot,
         challenger=challenger,
         champion=champion,
+        look=context.store.look_number(context.slot, champion, evaluation_id),
     )
     state = Registry(context.home, context.store).state(challenger)
     if state != "candidate":
         return _decided_before(context, str(run["run_id"]), decision, state)
-    context.store.add_decision(
-        evaluation_id=str(evaluation["evaluation_id"]), run_id=str(run["run_id"]), decision=decision.to_dict()
-    )
+    context.store.add_decision(evaluation_id, run_id=str(run["run_id"]), decision=decision.to_dict())
     carry_out(context)
     write_card(context, challenger)
     return decision
@@ -55,11 +55,11 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
 
 def _decided_before(context: Context, run_id: str, decision: Decision, state: str) -> Decision:
     """What there is to say of a challenger that is no candidate; `decision` lends its figures."""
-    for kept in context.store.decisions(slot=SLOT):
+    for kept in context.store.decisions(slot=context.slot):
         if kept["run_id"] == run_id and kept["verdict"] == "promote" and state == "champion":
-            return Decision.from_dict({name: kept[name] for name in decision.to_dict()})
+            return Decision.from_dict({name: kept[name] for name in decision.to_dict() if name in kept})
     reason = f"Nothing was decided again: {decision.challenger} {SETTLED[state]}."
-    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason)
+    return replace(decision, verdict="undecided", reasons=(reason,), missing_items=0, summary=reason, look=0)
 
 
 def carry_out(context: Context) -> None:
@@ -69,10 +69,10 @@ def carry_out(context: Context) -> None:
     and never was. An adapter that has been in service is no candidate any more, so a rollback is not undone.
     """
     registry = Registry(context.home, context.store)
-    for decision in context.store.decisions(slot=SLOT, limit=1):
+    for decision in context.store.decisions(slot=context.slot, limit=1):
         if decision["verdict"] == "promote" and registry.state(decision["challenger"]) == "candidate":
             try:
-                registry.promote(SLOT, decision["challenger"], reason=decision["summary"])
+                registry.promote(context.slot, decision["challenger"], reason=decision["summary"])
             except (GateError, NotFoundError) as error:  # it was damaged since; the next turn would fail on it again
                 log.warning("%s", error)
                 registry.reject(decision["challenger"], reason=str(error))
@@ -100,7 +100,7 @@ def unreported_dataset(context: Context) -> Dataset | None:
 
 
 def _latest_run(context: Context) -> dict[str, Any] | None:
-    return next((run for run in context.store.list_runs() if not run["quick"]), None)
+    return next((run for run in context.store.list_runs(slot=context.slot) if not run["quick"]), None)
 
 
 def _dataset(run: Mapping[str, Any]) -> Dataset | None:

@@ -29,7 +29,6 @@ from samloop.protocols import Comparison, Interval, Score
 from samloop.text.base import base_digest, resolve_base
 
 BASE: Final = "base"
-SLOT: Final = "main"
 SAMPLES: Final = 3
 """How many held-out questions of each suite are answered in full, to be read by a person."""
 
@@ -41,7 +40,7 @@ def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetri
         what `grade` returns, with "challenger" and "champion" ("base" where nothing is in service).
     """
     registry = Registry(context.home, context.store)
-    challenger = registry.register(str(run["run_id"]), SLOT)
+    challenger = registry.register(str(run["run_id"]), context.slot)
     write_card(context, challenger)
     champion = _opponent(context, registry, challenger)
     record = context.store.get_run(str(run["run_id"]))
@@ -64,7 +63,7 @@ def _keep(
     """Enter an evaluation into the store; one that is there stays as it is."""
     context.store.add_evaluation(
         graded["evaluation_id"],
-        slot=SLOT,
+        slot=context.slot,
         run_id=run_id,
         champion_id=None if champion == BASE else champion,
         challenger_id=None if challenger == BASE else challenger,
@@ -76,9 +75,9 @@ def _keep(
 
 def _opponent(context: Context, registry: Registry, challenger: str) -> str:
     """Whom the challenger meets: the champion; where it is the champion itself by now, the one before it."""
-    champion = registry.champion(SLOT)
+    champion = registry.champion(context.slot)
     if champion == challenger:
-        before = context.store.previous_champion(SLOT)
+        before = context.store.previous_champion(context.slot)
         champion = str(before["adapter_id"]) if before else None
     return champion or BASE
 
@@ -107,9 +106,9 @@ def evaluate(
     if len(targets) > 2:
         raise UsageError(f"expected one or two targets to evaluate, got {len(targets)}")
     registry = Registry(context.home, context.store)
-    names = [_target(registry, name) for name in targets]
+    names = [_target(registry, name, context.slot) for name in targets]
     if not names:
-        names = list(dict.fromkeys([BASE, registry.champion(SLOT) or BASE]))
+        names = list(dict.fromkeys([BASE, registry.champion(context.slot) or BASE]))
     graded = grade(context, names, suites or context.recipe.evaluate.suites, latest(context), on_metric=on_metric)
     if len(names) == 2:
         graded["comparison"] = [c.to_dict() for c in compare_targets(context, graded, names[0], names[1])]
@@ -199,10 +198,10 @@ def _summary(context: Context, score: Score) -> dict[str, Any]:
     }
 
 
-def _target(registry: Registry, name: str) -> str:
+def _target(registry: Registry, name: str, slot: str) -> str:
     if name == BASE:
         return BASE
-    return registry.find(name)
+    return registry.find(name, slot)
 
 
 def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

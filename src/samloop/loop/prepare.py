@@ -13,6 +13,7 @@ from samloop.loop.near import follow
 from samloop.loop.train import backend_name
 from samloop.prepare import replay
 from samloop.prepare.dataset import Dataset, build
+from samloop.settings import MAIN
 from samloop.store import Filters
 from samloop.text.base import base_digest, resolve_base
 from samloop.text.tokens import Tokenizer
@@ -27,6 +28,7 @@ def admitted(context: Context) -> Filters:
         domains=settings.domains,
         sources=settings.sources,
         licences=settings.licences,
+        min_complexity=context.recipe.min_complexity(context.slot),
     )
 
 
@@ -54,7 +56,12 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
         context.recipe.prepare,
         max_seq_tokens=context.recipe.train.max_seq_tokens,
         system_prompt=context.recipe.sam.system_prompt,
-        identity={"base": context.recipe.train.model, "base_digest": digest, "revision": revision},
+        identity={
+            "base": context.recipe.train.model,
+            "base_digest": digest,
+            "revision": revision,
+            "slot": context.slot,
+        },
         parent=context.home.datasets,
         near=context.store.near_clusters(),
         bounds=bounds_of(context, base, digest, backend_name(context.recipe.train.backend)),
@@ -69,12 +76,13 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
 
 
 def latest(context: Context) -> Dataset:
-    """The dataset prepared last.
+    """The dataset prepared last for the slot.
 
     Raises:
         NotFoundError: none was prepared yet.
     """
     found = [Dataset.open(path.parent) for path in context.home.datasets.glob("*/manifest.json")]
+    found = [dataset for dataset in found if dataset.manifest.get("slot", MAIN) == context.slot] or found
     if not found:
         raise NotFoundError(f"no dataset was prepared yet in {context.home.datasets}; run 'samloop prepare'")
     return max(found, key=lambda dataset: float(dataset.manifest["created_at"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from samloop.adapters.registry import Registry
 from samloop.errors import GateError, ModelError
 from samloop.loop.context import Context
+from samloop.settings import MAIN
 from samloop.text.base import resolve_base
 from samloop.train.base import Base
 from samloop.train.layouts import read_metadata
@@ -20,7 +21,7 @@ def promote(context: Context, name: str, *, slot: str, reason: str) -> str:
         StoreError: it cannot be written.
     """
     registry = Registry(context.home, context.store)
-    found = registry.find(name)
+    found = registry.find(name, slot)
     _see_that_the_base_is_its_own(context, registry, found)
     registry.promote(slot, found, reason)
     return found
@@ -28,7 +29,10 @@ def promote(context: Context, name: str, *, slot: str, reason: str) -> str:
 
 def _see_that_the_base_is_its_own(context: Context, registry: Registry, name: str) -> None:
     """By the mark that training leaves in the weights; an adapter without one is left to the loading."""
-    row, model = context.store.get_adapter(name), context.recipe.train.model
+    row = context.store.get_adapter(name)
+    if row["slot"] in (MAIN, *(slot.name for slot in context.recipe.serve.slots)):
+        context = context.for_slot(str(row["slot"]))
+    model = context.recipe.train.model
     try:
         trained_on = read_metadata(registry.path(name)).get("base_fingerprint")
         base = Base.open(resolve_base(model)).fingerprint if trained_on else None

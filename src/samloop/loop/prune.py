@@ -88,6 +88,8 @@ def _protected(
     for slot in registry.service.slots():
         found |= {registry.champion(slot), registry.predecessor(slot)}
         found |= {str(row["adapter_id"]) for row in context.store.list_adapters(slot=slot, state="candidate")[:1]}
+    for trial in context.store.list_trials(state="running"):
+        found |= {str(trial["champion"]), str(trial["challenger"])}
     for row in rows:
         run = runs.get(str(row["run_id"]))
         if run and run["state"] not in ENDED:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
+from samloop.settings import MAIN
 from samloop.train import told
 
 WIDTH: Final = 78
@@ -23,12 +24,16 @@ class TurnReport:
 
     started_at: float
     program: str = "samloop"
+    slot: str = MAIN
     collected: dict[str, Any] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
     due: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
+    others: list[TurnReport] = field(default_factory=list)
+    error: str | None = None
     seconds: float = 0.0
     path: Path | None = None
 
@@ -51,25 +56,28 @@ class TurnReport:
         return self.run is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `turn --json`: that of collect, plus due, dataset, run, evaluation and decision."""
+        """The document of `turn --json`: that of collect, plus trials, due, dataset, run, evaluation and decision."""
         dataset = {k: v for k, v in (self.dataset or {}).items() if k != "ids"} or None
         evaluation = {k: v for k, v in (self.evaluation or {}).items() if k != "scores"} or None
         return {
             **self.collected,
+            "trials": self.trials,
             "due": self.due,
             "dataset": dataset,
             "run": self.run,
             "evaluation": evaluation,
             "decision": self.decision,
+            "slots": {other.slot: {**other.to_dict(), "error": other.error} for other in self.others},
             "report": str(self.path) if self.path else None,
             "seconds": round(self.seconds, 1),
         }
 
     def to_text(self) -> str:
         """The report as a person reads it, 80 columns, no markup."""
-        parts = [_collected(self.collected), _turned_away(self.collected)]
+        parts = [_collected(self.collected), _turned_away(self.collected)] if self.slot == MAIN else []
+        parts.append(_on_trial(self.trials))
         if self.run is None:
-            parts.append(_nothing(self.due))
+            parts.append(_nothing(self.due, self.error))
         else:
             parts += [
                 _dataset(self.dataset or {}),
@@ -79,6 +87,8 @@ class TurnReport:
                 _decision(self.decision or {}),
                 _next(self.decision or {}, self.run, self.program),
             ]
+        for other in self.others:
+            parts.append(f"══ Slot {other.slot} ".ljust(WIDTH, "═") + f"\n\n{other.to_text()}")
         return "\n\n".join(part for part in parts if part) + f"\n\nThis turn took {self.seconds:.1f} s."
 
 
@@ -124,7 +134,16 @@ def _turned_away(collected: Mapping[str, Any]) -> str:
     return "\n".join([_heading("What was turned away or sent to review, and why"), *_table(rows, [0])])
 
 
-def _nothing(due: Mapping[str, Any]) -> str:
+def _on_trial(trials: Sequence[Mapping[str, Any]]) -> str:
+    if not trials:
+        return ""
+    lines = [f"{one['challenger']} against {one['champion']}, {one['state']}: {one['reason']}." for one in trials]
+    return "\n".join([_heading("On trial in service"), *map(_wrapped, lines)])
+
+
+def _nothing(due: Mapping[str, Any], error: str | None) -> str:
+    if error:
+        return _wrapped(f"! nothing was trained: {error}")
     return f"{_heading('Nothing to train')}\n{due.get('reason', '')}."
 
 

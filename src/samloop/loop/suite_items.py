@@ -17,12 +17,16 @@ Items = list[dict[str, Any]]
 
 
 def items_for(context: Context, suite: str, dataset: Dataset) -> Items:
-    """The items of a suite, at most ``evaluate.max_items``: its own where it brings some, else the test split's."""
+    """The items of a suite, at most ``evaluate.max_items``: its own where it brings some, else the test split's.
+
+    Where there are more, each dataset draws others: what one champion was lucky with is not asked every night.
+    """
     items = OWN.get(suite, _test_split)(context, dataset)
     bound = context.recipe.evaluate.max_items
     if len(items) > bound:
-        # Drawn by hash, so that the same items are drawn next time.
-        items = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(str(item["id"]).encode()))[:bound]
+        # Drawn by hash, so that a turn that died draws the same items again.
+        items = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(f"{dataset.digest} {item['id']}".encode()))
+        items = items[:bound]
     return items
 
 

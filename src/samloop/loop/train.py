@@ -21,7 +21,7 @@ from samloop.loop.fit import refuse_unfitting
 from samloop.loop.runs import alone, find_run
 from samloop.prepare.dataset import Dataset
 from samloop.recipe import Recipe
-from samloop.settings import Train
+from samloop.settings import MAIN, Train
 from samloop.text.base import base_digest, resolve_base
 from samloop.train.control import Control
 from samloop.train.job import TrainJob
@@ -56,8 +56,10 @@ def check(context: Context) -> dict[str, Any]:
         {due, reason, new_examples, needed}: new_examples counts the accepted ones that came since the last run
         that was completed.
     """
-    last = context.store.last_completed_run()
-    new = context.store.new_accepted_since(int(last["revision"]) if last else 0)
+    last = context.store.last_completed_run(context.slot)
+    new = context.store.new_accepted_since(
+        int(last["revision"]) if last else 0, context.recipe.min_complexity(context.slot)
+    )
     needed = context.recipe.train.min_new_examples
     since = f"since {last['run_id']}" if last else "and no run yet"
     verb = "is due" if new >= needed else "is not due"
@@ -83,6 +85,8 @@ def run_name(context: Context, dataset: Dataset, *, quick: bool = False) -> str:
         "quick": quick,
         "settings": settings.model_dump(mode="json", exclude=UNNAMED),
     }
+    if context.slot != MAIN:
+        identity["slot"] = context.slot
     return "run-" + hashlib.sha256(to_json(identity).encode()).hexdigest()[:12]
 
 
@@ -130,6 +134,7 @@ def train(
             recipe=context.recipe.to_keep(),
             revision=revision,
             quick=quick,
+            slot=context.slot,
             path=str(folder),
             code_version=__version__,
         )

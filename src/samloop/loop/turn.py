@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from samloop.errors import StoreBusyError
+from samloop.errors import SamloopError, StoreBusyError
 from samloop.files import sweep
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
@@ -22,6 +22,8 @@ from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
 from samloop.loop.serving import look_after_champions
 from samloop.loop.train import check, train
+from samloop.loop.trial import judge_trials
+from samloop.settings import MAIN
 
 Progress = Callable[[str, dict[str, Any]], None]
 
@@ -52,25 +54,45 @@ def turn(
     with _alone(context):
         report = TurnReport(started_at=time.time(), program=program)
         look_after_champions(context)
-        carry_out(context)
+        for name in (MAIN, *(slot.name for slot in context.recipe.serve.slots)):
+            carry_out(context.for_slot(name))
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()
-        report.due = check(context)
-        tell("check", report.due)
-        waiting = undecided_dataset(context)
-        if waiting is None and not (report.due["due"] or force):
-            waiting = unreported_dataset(context)
-            if waiting is None:
-                return report.finish(context)
-
-        sweep(context.home.path)
-        tell("prepare", {})
-        dataset = waiting or prepare(context)
-        report.dataset = dict(dataset.manifest, path=str(dataset.path))
-        report.run = train(context, dataset, on_metric=lambda news: tell("train", news))
-        report.evaluation = evaluate_run(context, report.run, on_metric=lambda news: tell("evaluate", news))
-        report.decision = decide(context, report.run, report.evaluation).to_dict()
-        tell("decide", report.decision)
+        report.trials = judge_trials(context)
+        _take(context, report, tell, force=force)
+        for slot in context.recipe.serve.slots:
+            report.others.append(_take_beside(context.for_slot(slot.name), tell, force=force, program=program))
         return report.finish(context)
+
+
+def _take(context: Context, report: TurnReport, tell: Progress, *, force: bool) -> None:
+    """Train, evaluate and decide for one slot, where that is due."""
+    report.due = check(context)
+    tell("check", report.due)
+    waiting = undecided_dataset(context)
+    if waiting is None and not (report.due["due"] or force):
+        waiting = unreported_dataset(context)
+        if waiting is None:
+            return
+
+    sweep(context.home.path)
+    tell("prepare", {})
+    dataset = waiting or prepare(context)
+    report.dataset = dict(dataset.manifest, path=str(dataset.path))
+    report.run = train(context, dataset, on_metric=lambda news: tell("train", news))
+    report.evaluation = evaluate_run(context, report.run, on_metric=lambda news: tell("evaluate", news))
+    report.decision = decide(context, report.run, report.evaluation).to_dict()
+    tell("decide", report.decision)
+
+
+def _take_beside(context: Context, tell: Progress, *, force: bool, program: str) -> TurnReport:
+    """The same for a slot beside main; what fails there is told in its report, and leaves main's turn whole."""
+    report = TurnReport(started_at=time.time(), program=program, slot=context.slot)
+    try:
+        _take(context, report, tell, force=force)
+    except SamloopError as error:
+        report.error = str(error)
+        report.run = report.run if report.decision else None
+    return report.finish(context)
 
 
 class _alone:  # noqa: N801  read as a verb phrase: "with _alone(context)"

@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import insert, select
 
-from samloop.errors import UsageError
+from samloop.errors import NotFoundError, UsageError
 from samloop.example import to_json
 from samloop.store.noun import Noun, find_key, to_plain, to_row
 from samloop.store.tables import decisions, evaluations
@@ -110,6 +111,39 @@ class Decisions(Noun):
         with self._database.read() as connection:
             rows = [to_plain(row) for row in connection.execute(statement)]
         return [{**row.pop("decision"), **row} for row in rows]
+
+    def look_number(self, slot: str, champion: str, evaluation_id: str) -> int:
+        """Which look at that champion an evaluation is, from 1 on; one that was decided on before keeps its number.
+
+        Looks are the evaluations that a decision weighed, in the order of their first decision, whatever the clock
+        said and whoever served in between. A decision that found too few items weighed nothing.
+
+        Args:
+            champion: an adapter's id, or "base".
+        """
+        c = decisions.c
+        statement = select(c.evaluation_id, c.decision).where(c.slot == slot, c.champion == champion)
+        seen: dict[str, None] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(statement.order_by(c.number)):
+                kept = orjson.loads(row.decision)
+                # Decisions of before looks were counted have no number, but say whether items were missing.
+                if kept.get("look", 0 if kept.get("missing_items") else 1):
+                    seen[row.evaluation_id] = None
+        return list(seen).index(evaluation_id) + 1 if evaluation_id in seen else len(seen) + 1
+
+    def get_decision(self, number: int) -> dict[str, Any]:
+        """One decision by its number, as `decisions` gives them.
+
+        Raises:
+            NotFoundError: there is none of that number.
+        """
+        with self._database.read() as connection:
+            found = connection.execute(select(decisions).where(decisions.c.number == number)).first()
+        if found is None:
+            raise NotFoundError(f"there is no decision number {number}; 'samloop decisions list' shows them")
+        row = to_plain(found)
+        return {**row.pop("decision"), **row}
 
     def is_decided(self, run_id: str) -> bool:
         """Whether the gate has decided on the adapter of that run."""

@@ -101,12 +101,19 @@ class Examples(Noun):
         """Examples of one source, in any state, newest first."""
         return list(self.select(Filters(sources=(source,)), limit=limit, order="newest"))
 
-    def new_accepted_since(self, revision: int) -> int:
+    def new_accepted_since(self, revision: int, min_complexity: int | None = None) -> int:
         """How many accepted examples came after `revision` and were not used yet.
 
         A used example whose score changed meanwhile is not new.
+
+        Args:
+            min_complexity: count those from this complexity on, used or not: what trains one slot is new to another.
         """
-        return self.count(Filters(states=("accepted",), since_revision=revision, exclude_used=True))
+        used = min_complexity is None
+        chosen = Filters(
+            states=("accepted",), since_revision=revision, exclude_used=used, min_complexity=min_complexity
+        )
+        return self.count(chosen)
 
     def update_example(self, id: str, /, **changes: Any) -> None:
         """Change what is known about an example, not its content; see `update_examples`."""

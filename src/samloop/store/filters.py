@@ -30,6 +30,7 @@ class Filters:
         languages: any of these values; "unknown" stands for examples without one.
         group_keys: any of these groups.
         min_quality: quality score from this value on.
+        min_complexity: complexity from this value on.
         since_revision: changed after this revision of the store.
         text: these characters in input or output, whatever their case (ASCII).
         exclude_used: leave out what was used in training or marked as used by an export.
@@ -45,6 +46,7 @@ class Filters:
     languages: Collection[str] = ()
     group_keys: Collection[str] = ()
     min_quality: float | None = None
+    min_complexity: int | None = None
     since_revision: int | None = None
     text: str | None = None
     exclude_used: bool = False
@@ -78,6 +80,8 @@ class Filters:
             chosen.append(_known(c.language, languages, UNKNOWN in self.languages))
         if self.min_quality is not None:
             chosen.append(c.quality_score >= self.min_quality)
+        if self.min_complexity is not None:
+            chosen.append(c.complexity >= self.min_complexity)
         if self.since_revision is not None:
             chosen.append(c.revision > self.since_revision)
         if self.text:

@@ -25,6 +25,7 @@ JSON_COLUMNS: Final = frozenset(
         "recipe",
         "result",
         "scores",
+        "standing",
     }
 )
 """Columns of runs, adapters, evaluations and decisions that hold JSON text."""

@@ -33,6 +33,7 @@ class Runs(Noun):
         base_digest: str | None = None,
         code_version: str | None = None,
         quick: bool = False,
+        slot: str = "main",
         path: str | None = None,
         state: RunState = "pending",
     ) -> bool:
@@ -41,6 +42,7 @@ class Runs(Noun):
         Args:
             revision: the store's revision that the dataset was drawn from.
             quick: a few steps only, to see that it works: it makes no other run less due.
+            slot: the place in service that its adapter is for.
             path: the run's folder.
         """
         now = time.time()
@@ -60,6 +62,7 @@ class Runs(Noun):
                 "result": {},
                 "revision": revision,
                 "quick": quick,
+                "slot": slot,
                 "path": path,
                 "created_at": now,
                 "updated_at": now,
@@ -93,19 +96,23 @@ class Runs(Noun):
             whole = find_key(connection, c.run_id, run_id, "run")
             return to_plain(connection.execute(select(training_runs).where(c.run_id == whole)).one())
 
-    def list_runs(self, *, state: RunState | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+    def list_runs(
+        self, *, state: RunState | None = None, slot: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """Runs, newest first."""
         c = training_runs.c
         statement = select(training_runs).order_by(c.created_at.desc(), c.run_id).limit(limit)
         if state is not None:
             statement = statement.where(c.state == _known_state(state))
+        if slot is not None:
+            statement = statement.where(c.slot == slot)
         with self._database.read() as connection:
             return [to_plain(row) for row in connection.execute(statement)]
 
-    def last_completed_run(self) -> dict[str, Any] | None:
-        """The run that was completed last, quick ones apart; None when there is none."""
+    def last_completed_run(self, slot: str = "main") -> dict[str, Any] | None:
+        """The run that was completed last for `slot`, quick ones apart; None when there is none."""
         c = training_runs.c
-        statement = select(training_runs).where(c.state == "completed", ~c.quick)
+        statement = select(training_runs).where(c.state == "completed", ~c.quick, c.slot == slot)
         with self._database.read() as connection:
             row = connection.execute(statement.order_by(c.finished_at.desc(), c.run_id).limit(1)).first()
         return None if row is None else to_plain(row)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-SCHEMA: Final = "0004"
+SCHEMA: Final = "0005"
 """The newest migration. Migrations are numbered, so that a larger number means a newer samloop."""
 
 metadata = MetaData(
@@ -241,6 +241,8 @@ training_runs = Table(
     Column("updated_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
+    # The place in service that its adapter is for.
+    Column("slot", String, nullable=False, server_default="main"),
     Index(None, "state"),
 )
 
@@ -312,6 +314,23 @@ decisions = _numbered(
     Column("created_at", Double, nullable=False),
     Index(None, "evaluation_id"),
     Index(None, "run_id"),
+)
+
+trials = _numbered(
+    "trials",
+    Column("test_id", String, nullable=False, unique=True),
+    Column("slot", String, nullable=False),
+    Column("champion", String, nullable=False),
+    Column("challenger", String, nullable=False),
+    Column("share", Double, nullable=False),
+    # Rows of feedback up to this number were said before it began.
+    Column("after_row", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text),
+    _json("standing"),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Index(None, "slot", "state"),
 )
 
 # --- scheduler ---------------------------------------------------------------------------------------------------
