@@ -219,6 +219,45 @@ def test_a_bomb_is_not_unpacked(here: Context, carried: Path, monkeypatch: pytes
         import_adapter(here, str(carried))
 
 
+def test_what_unpacks_to_a_thousand_times_its_size_is_not_unpacked(here: Context, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open(WEIGHTS, "w") as weights:
+        for _ in range(80):
+            weights.write(bytes(2**20))
+    with pytest.raises(ModelError, match="unpacks to over 100 times its size"):
+        import_adapter(here, str(path))
+    assert not list(here.home.path.glob(".import*"))
+
+
+def test_an_archive_that_tells_a_smaller_size_than_it_has_is_not_trusted(here: Context, carried: Path) -> None:
+    with zipfile.ZipFile(carried) as packed:
+        told = packed.getinfo(WEIGHTS).file_size
+    content = carried.read_bytes()
+    carried.write_bytes(content.replace(told.to_bytes(4, "little"), (told // 2).to_bytes(4, "little")))
+    with pytest.raises((ModelError, InputError)):
+        import_adapter(here, str(carried))
+    assert here.store.list_adapters() == []
+
+
+def test_a_link_in_an_archive_leads_nowhere(here: Context, carried: Path, tmp_path: Path) -> None:
+    aim = tmp_path / "aim.json"
+    aim.write_text("{}")
+
+    def link(files: dict[str, bytes]) -> None:
+        files["notes.json"] = str(aim).encode()
+
+    repack(carried, link)
+    with zipfile.ZipFile(carried, "a") as packed:
+        entry = zipfile.ZipInfo("more.json")
+        entry.external_attr = 0o120777 << 16
+        packed.writestr(entry, str(aim))
+    name = import_adapter(here, str(carried))["adapter"]
+    folder = here.home.adapters / "main" / name
+    assert not [path for path in folder.iterdir() if path.is_symlink()]
+    assert not (folder / "more.json").exists()
+    assert aim.read_text() == "{}"
+
+
 def test_what_is_no_archive_is_told(here: Context, carried: Path, tmp_path: Path) -> None:
     carried.write_bytes(carried.read_bytes()[:-30])
     with pytest.raises(InputError, match="expected an archive of 'samloop adapters export' or a folder"):

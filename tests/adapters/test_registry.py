@@ -8,30 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
+from registry_world import add_run
 
 from samloop.adapters import folders
 from samloop.adapters.registry import Registry
 from samloop.errors import GateError, ModelError, NotFoundError, StoreBusyError, UsageError
 from samloop.home import Home
 from samloop.store import Store
-
-
-def write_weights(path: Path, seed: int) -> None:
-    """A safetensors file by the letter of its format: header length, header, data."""
-    data = np.random.default_rng(seed).standard_normal(64).astype("<f4").tobytes()
-    header = json.dumps({"a": {"dtype": "F32", "shape": [64], "data_offsets": [0, len(data)]}}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
-
-
-def add_run(home: Home, store: Store, run_id: str, seed: int) -> Path:
-    store.add_run(run_id, dataset_digest="d" * 32, backend="torch", base="pocket", revision=1, recipe={"x": 1})
-    folder = home.runs / run_id / "adapter"
-    folder.mkdir(parents=True)
-    write_weights(folder / "adapter_model.safetensors", seed)
-    (folder / "adapter_config.json").write_text("{}")
-    return folder
 
 
 @pytest.fixture
@@ -101,7 +85,7 @@ def test_a_registration_that_died_before_its_row_is_completed(registry, store, m
 
 
 def test_a_registration_that_died_while_copying_leaves_nothing_for_long(registry, home):
-    left = home.adapters / "main" / ".ad-0.99.part"
+    left = home.adapters / "main" / ".ad-0.9999999.part"
     left.mkdir(parents=True)
     (left / "half").write_text("x")
     registry.register("run-1", "main")
@@ -249,7 +233,7 @@ def test_scores_are_kept_in_row_and_manifest_and_do_not_count_as_damage(registry
 @pytest.mark.parametrize("step", ["before the link", "after the link"])
 def test_a_promotion_killed_half_way_is_one_or_the_other_never_both(registry, ids, home, store, monkeypatch, step):
     registry.promote("main", ids[0])
-    target = (Path, "replace") if step == "before the link" else (type(store), "set_champion")
+    target = (Path, "replace") if step == "before the link" else (type(store), "follow_service")
     with monkeypatch.context() as patched:
         patched.setattr(*target, lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -269,7 +253,7 @@ def test_a_promotion_killed_half_way_is_one_or_the_other_never_both(registry, id
 def test_a_rollback_to_the_base_killed_half_way_is_completed(registry, ids, home, store, monkeypatch):
     registry.promote("main", ids[0])
     with monkeypatch.context() as patched:
-        patched.setattr(type(store), "set_champion", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(type(store), "follow_service", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             registry.rollback("main")
     Registry(home, store)
@@ -369,8 +353,8 @@ def test_two_promotions_at_once_wait_for_each_other_and_agree(registry, ids, hom
 
 def test_while_another_holds_the_slot_promotion_says_so_and_opening_goes_on(registry, ids, home, store, monkeypatch):
     registry.promote("main", ids[0])
-    monkeypatch.setattr("samloop.adapters.registry.LOCK_SECONDS", 0.05)
-    with Registry(home, store)._locked("main"):
+    monkeypatch.setattr("samloop.adapters.service.LOCK_SECONDS", 0.05)
+    with Registry(home, store).service.locked("main"):
         with pytest.raises(StoreBusyError, match="slot 'main'"):
             registry.promote("main", ids[1])
         assert Registry(home, store).champion("main") == ids[0]

@@ -45,7 +45,7 @@ def test_an_adapter_comes_in_and_goes_out_in_every_form(run: Any, adapter: Path,
     assert run("--json", "adapters", "lineage", name).data["lineage"] == "imported"
 
     exported = run("--json", "adapters", "export", name, "-o", tmp_path / "sam.zip").data
-    assert exported["files"] == ["manifest.json", "adapter_config.json", "adapter_model.safetensors"]
+    assert exported["files"] == ["manifest.json", "README.md", "adapter_config.json", "adapter_model.safetensors"]
     converted = run("--json", "adapters", "convert", name, "--to", "both", "-o", tmp_path / "both").data
     assert converted["files"] == ["adapter_config.json", "adapter_model.safetensors", "adapters.safetensors"]
     fused = run("--json", "adapters", "fuse", name[:8], "--out", tmp_path / "fused").data

@@ -83,7 +83,8 @@ def undecided(after: Open, home: Path) -> Open:
             database.execute(f"DELETE FROM {table}")
         database.execute("UPDATE adapters SET state = 'candidate'")
     database.close()
-    (home / "adapters" / "main" / "current").unlink()
+    for name in ("current", "history.jsonl"):
+        (home / "adapters" / "main" / name).unlink()
     shutil.rmtree(home / "reports")
     return after
 

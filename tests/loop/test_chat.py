@@ -110,3 +110,19 @@ def test_the_system_prompt_goes_first_and_never_twice() -> None:
 )
 def test_a_loop_is_the_same_run_four_times_at_the_end(tokens: list[int], expected: bool) -> None:
     assert looping(tokens) is expected
+
+
+def test_a_damaged_champion_gives_way_to_the_one_before(
+    finished: Finished, after: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    with after() as context:
+        weights = context.home.adapters / "main" / finished.challenger / "adapter_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x07")
+        chat = open_chat(context, "champion")
+        assert chat.answering == "base"
+        assert ask(chat, "Route this task: add 2 and 3", max_new_tokens=4)
+        assert f"adapter {finished.challenger} is damaged" in caplog.text
+        assert "the bare base is in service in slot main instead" in caplog.text
+        (last, *_) = context.store.champion_history("main")
+        assert last["adapter_id"] is None
+        assert "damaged" in last["reason"]

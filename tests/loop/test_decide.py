@@ -27,7 +27,10 @@ def test_a_promoted_adapter_is_whole_and_in_service(finished: Finished, after: O
     current = home / "adapters" / "main" / "current"
     assert current.resolve().name == finished.challenger
     trained = home / "runs" / finished.run_id / "adapter"
-    assert {path.name for path in current.iterdir()} == {path.name for path in trained.iterdir()} | {"manifest.json"}
+    assert {path.name for path in current.iterdir()} == {path.name for path in trained.iterdir()} | {
+        "manifest.json",
+        "README.md",
+    }
     for path in trained.iterdir():
         assert (current / path.name).read_bytes() == path.read_bytes()
     with after() as context:
@@ -124,3 +127,18 @@ def test_too_few_items_are_refused_with_how_many_are_missing_until_the_gate_is_c
         assert promoted.decision["verdict"] == "promote"
         assert registry(context).champion("main") == finished.challenger
         assert [d["verdict"] for d in context.store.decisions()] == ["promote", "refuse"]
+
+
+def test_a_challenger_that_was_damaged_before_its_promotion_does_not_stop_the_turns_that_follow(
+    undecided: Open, finished: Finished, caplog: pytest.LogCaptureFixture
+) -> None:
+    with undecided() as context:
+        decision = finished.report["decision"]
+        evaluation = finished.report["evaluation"]["evaluation_id"]
+        context.store.add_decision(evaluation, run_id=finished.run_id, decision=decision)
+        weights = context.home.adapters / "main" / finished.challenger / "adapter_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x07")
+        turn(context, on_progress=no_training)
+        assert registry(context).champion("main") is None
+        assert registry(context).state(finished.challenger) == "rejected"
+        assert "was changed" in caplog.text

@@ -14,13 +14,17 @@ from typing import Any, Final
 
 import orjson
 
-from samloop.adapters.folders import BESIDE_WEIGHTS, MANIFEST, WEIGHTS, read_manifest
+from samloop.adapters.folders import BESIDE_WEIGHTS, CARD, MANIFEST, WEIGHTS, read_manifest
 from samloop.errors import ModelError
 from samloop.files import sha256_file, write_json
 
 MOST_FILES: Final = 32
 MOST_BYTES: Final = 8 * 2**30
 """What an archive may unpack to: an adapter of rank 256 on a base of 70 B parameters has some 6 GiB."""
+
+MOST_RATIO: Final = 100
+FREE_BYTES: Final = 64 * 2**20
+"""Beyond 64 MiB an archive may unpack to a hundred times its size: weights hardly compress, a bomb a thousandfold."""
 
 TOLD: Final = (
     "adapter_id",
@@ -54,20 +58,14 @@ def write_archive(folder: Path, path: Path) -> list[str]:
         ModelError: its manifest is damaged.
         OSError: it cannot be written.
     """
-    manifest = read_manifest(folder)
     beside = path.with_name(f".{path.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(mode=0o700)
     try:
-        names = sorted(manifest["files"])
-        for name in names:
-            shutil.copyfile(folder / name, beside / name)
-        _shorten_base(beside / "adapter_config.json")
-        hashes = {n: {"sha256": sha256_file(beside / n), "bytes": (beside / n).stat().st_size} for n in names}
-        write_json(beside / MANIFEST, {**_told(manifest), "files": hashes})
+        names = lay_out(folder, beside)
         packed = beside / "whole.zip"
         with zipfile.ZipFile(packed, "x") as archive:
-            for name in (MANIFEST, *names):
+            for name in names:
                 entry = zipfile.ZipInfo(name, _EPOCH)
                 entry.external_attr = 0o600 << 16
                 with archive.open(entry, "w", force_zip64=True) as target, (beside / name).open("rb") as source:
@@ -76,6 +74,23 @@ def write_archive(folder: Path, path: Path) -> list[str]:
         packed.replace(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    return names
+
+
+def lay_out(folder: Path, into: Path) -> list[str]:
+    """Copy a registered adapter's files into `into` as they may leave the house; their names, the manifest first.
+
+    Raises:
+        ModelError: its manifest is damaged.
+        OSError: it cannot be written.
+    """
+    manifest = read_manifest(folder)
+    names = sorted({*manifest["files"], *([CARD] if (folder / CARD).is_file() else [])})
+    for name in names:
+        shutil.copyfile(folder / name, into / name)
+    _shorten_base(into / "adapter_config.json")
+    hashes = {name: {"sha256": sha256_file(into / name), "bytes": (into / name).stat().st_size} for name in names}
+    write_json(into / MANIFEST, {**_told(manifest), "files": hashes})
     return [MANIFEST, *names]
 
 
@@ -89,8 +104,14 @@ def unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             entries = [entry for entry in packed.infolist() if not entry.is_dir()]
             names = _flat([entry.filename for entry in entries], archive)
-            if sum(entry.file_size for entry in entries) > MOST_BYTES:
+            total = sum(entry.file_size for entry in entries)
+            if total > MOST_BYTES:
                 raise ModelError(f"the archive {archive} unpacks to over {MOST_BYTES >> 30} GiB; no adapter does")
+            if total > max(FREE_BYTES, MOST_RATIO * archive.stat().st_size):
+                raise ModelError(
+                    f"the archive {archive} unpacks to over {MOST_RATIO} times its size, as no weights do; do not "
+                    "trust it"
+                )
             for entry, name in zip(entries, names, strict=True):
                 _extract(packed, entry, folder / name, archive)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
@@ -134,12 +155,12 @@ def origin(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     told = {key: manifest[key] for key in TOLD if key in manifest}
     if "base" in told:
-        told["base"] = _last(str(told["base"]))
+        told["base"] = short_name(str(told["base"]))
     recipe = manifest.get("recipe")
     if isinstance(recipe, Mapping):
         kept = {name: recipe[name] for name in TOLD_SECTIONS if isinstance(recipe.get(name), Mapping)}
         if "train" in kept:
-            kept["train"] = {**kept["train"], "model": _last(str(kept["train"].get("model", "")))}
+            kept["train"] = {**kept["train"], "model": short_name(str(kept["train"].get("model", "")))}
         told["recipe"] = kept
     return told
 
@@ -151,12 +172,12 @@ def _shorten_base(config: Path) -> None:
     plain = orjson.loads(config.read_bytes())
     for key in ("base_model_name_or_path", "model"):
         if isinstance(plain.get(key), str):
-            plain[key] = _last(plain[key])
+            plain[key] = short_name(plain[key])
     write_json(config, plain)
 
 
-def _last(name: str) -> str:
-    """The last part of a path; the name of a model on the hub stays whole."""
+def short_name(name: str) -> str:
+    """The last part of a path, as it may leave the house; the name of a model on the hub stays whole."""
     return Path(name).name if name.startswith(("/", "~", ".")) or "\\" in name else name
 
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from samloop.cli import exporting, trial
+from samloop.cli import exporting, keeping, lineage, trial
 from samloop.cli.evaluate import interval
 from samloop.cli.output import Output, count, shorten
 from samloop.cli.prepare import when
 from samloop.cli.session import Session
-from samloop.errors import NotFoundError
 
 if TYPE_CHECKING:
     from samloop.adapters.registry import Registry
@@ -24,13 +23,15 @@ app = typer.Typer(
     help="List, promote, roll back, trace and carry adapters.",
 )
 
-exporting.register(app)
+for part in (exporting, keeping, lineage):
+    part.register(app)
 app.add_typer(trial.app, name="ab")
 
 CHAMPION: Final = "champion"
 
 AdapterArgument = Annotated[
-    str, typer.Argument(metavar="ADAPTER", help="An id, its beginning, or 'champion'.", show_default=False)
+    str,
+    typer.Argument(metavar="ADAPTER", help="An id, its beginning, champion, challenger.", show_default=False),
 ]
 SlotOption = Annotated[str, typer.Option(metavar="NAME", help="The place in service.")]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept with the change.")]
@@ -59,26 +60,40 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, adapter: AdapterArgument = CHAMPION) -> None:
+def show(
+    ctx: typer.Context,
+    adapter: AdapterArgument = CHAMPION,
+    card: Annotated[bool, typer.Option("--card", help="Its model card instead, as Markdown.")] = False,
+) -> None:
     """Show one adapter: its state, its scores, where it lies."""
     session: Session = ctx.obj
+    if card:
+        with session.context() as context:
+            from samloop.loop.cards import read_card
+
+            text = read_card(context, adapter)
+        session.out.result({"card": text}, lambda: session.out.line(text))
+        return
     with _registry(session) as registry:
-        row = registry.store.get_adapter(_find(registry, adapter))
+        row = registry.store.get_adapter(registry.find(adapter))
     session.out.result(row, lambda: _show(session.out, row))
 
 
 @app.command()
 def promote(
     ctx: typer.Context,
-    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="An id, or its beginning.")],
+    adapter: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="An id, its beginning, or 'challenger'.", show_default=False)
+    ],
     slot: SlotOption = "main",
     reason: ReasonOption = "promoted by hand",
 ) -> None:
     """Put an adapter into service, whatever the gate said."""
     session: Session = ctx.obj
-    with _registry(session) as registry:
-        name = registry.find(adapter)
-        registry.promote(slot, name, reason)
+    with session.context() as context:
+        from samloop.loop.promotion import promote as stage
+
+        name = stage(context, adapter, slot=slot, reason=reason)
     data = {"slot": slot, "champion": name}
     session.out.result(data, lambda: session.out.line(f"{name} is in service in slot {slot}."))
 
@@ -98,58 +113,61 @@ def reject(
 
 @app.command()
 def rollback(ctx: typer.Context, slot: SlotOption = "main", reason: ReasonOption = "rolled back by hand") -> None:
-    """Put the champion before this one into service again."""
+    """Put the champion before this one into service again.
+
+    It works while the store is busy or damaged: the store is told when it can be.
+    """
+    from samloop.loop.rollback import rollback as stage
+
     session: Session = ctx.obj
-    with _registry(session) as registry:
-        left = registry.champion(slot)
-        now = registry.rollback(slot, reason)
-    data = {"slot": slot, "champion": now, "taken_out": left}
-    who = now or "The bare base"
-    session.out.result(data, lambda: session.out.line(f"{who} is in service in slot {slot}; {left} is taken out."))
-
-
-@app.command()
-def verify(ctx: typer.Context, adapter: AdapterArgument = CHAMPION) -> None:
-    """Check that an adapter's files are as they were made."""
-    session: Session = ctx.obj
-    with _registry(session) as registry:
-        name = _find(registry, adapter)
-        problems = registry.verify(name)
-    data = {"adapter": name, "ok": not problems, "problems": problems}
-    if not problems:
-        session.out.result(data, lambda: session.out.line(f"{name} is as it was made."))
-        return
-    session.out.failure(
-        "damaged", f"{name}: {problems[0]}; roll back, or bar it with 'samloop adapters reject {name}'", data
-    )
-    raise typer.Exit(1)
-
-
-@app.command()
-def lineage(
-    ctx: typer.Context,
-    adapter: AdapterArgument = CHAMPION,
-    example: Annotated[
-        str | None, typer.Option(metavar="ID", help="Instead: which adapters saw this example.")
-    ] = None,
-) -> None:
-    """Show what an adapter learnt from, or which adapters saw an example."""
-    session: Session = ctx.obj
-    with _registry(session) as registry:
-        data = _seen_by(registry, example) if example else _learnt_from(registry, _find(registry, adapter))
+    data = stage(session.home, session.config, slot=slot, reason=reason)
 
     def show_it() -> None:
-        if example:
-            rows = [(seen["adapter"] or "-", seen["run_id"], seen["split"]) for seen in data["seen_by"]]
-            session.out.table(["adapter", "run", "split"], rows)
-            if not rows:
-                session.out.line(f"No run has seen {data['example']}.")
-            return
-        session.out.pairs({name: value for name, value in data.items() if name not in ("examples", "licences")})
-        splits = ", ".join(f"{len(ids):,} {split}" for split, ids in data["examples"].items())
-        session.out.pairs({"licences": ", ".join(data["licences"]) or None, "examples": splits})
+        who = data["champion"] or "The bare base"
+        session.out.line(f"{who} is in service in slot {slot}; {data['taken_out']} is taken out.")
+        for passed in data["passed_over"]:
+            session.out.line(f"Passed over: {passed['adapter']} ({passed['problem']}).")
+        if data["store"] != "told":
+            session.out.line(f"The store will be told by the next command ({data['store']}).")
 
     session.out.result(data, show_it)
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    adapter: AdapterArgument = CHAMPION,
+    every: Annotated[bool, typer.Option("--all", help="Check every adapter that is on disk.")] = False,
+) -> None:
+    """Check that an adapter's files are as they were made, and its weights numbers."""
+    session: Session = ctx.obj
+    with _registry(session) as registry:
+        if every:
+            names = [row["adapter_id"] for row in registry.store.list_adapters() if registry.on_disk(row)]
+        else:
+            names = [registry.find(adapter)]
+        found = {name: registry.verify(name) for name in names}
+    data = [{"adapter": name, "ok": not problems, "problems": problems} for name, problems in found.items()]
+    damaged = [one for one in data if not one["ok"]]
+
+    def show_it() -> None:
+        if not data:
+            session.out.line("No adapter is on disk.")
+        for one in data:
+            session.out.line(f"{one['adapter']} is as it was made.")
+
+    if not damaged:
+        session.out.result(data if every else data[0], show_it)
+        return
+    first = damaged[0]
+    more = f" ({len(damaged) - 1:,} more are damaged)" if len(damaged) > 1 else ""
+    session.out.failure(
+        "damaged",
+        f"{first['adapter']}: {first['problems'][0]}{more}; roll back, or bar it with 'samloop adapters reject "
+        f"{first['adapter']}'",
+        data if every else first,
+    )
+    raise typer.Exit(1)
 
 
 @contextmanager
@@ -158,43 +176,6 @@ def _registry(session: Session) -> Iterator[Registry]:
         from samloop.adapters.registry import Registry
 
         yield Registry(context.home, context.store)
-
-
-def _find(registry: Registry, name: str) -> str:
-    if name != CHAMPION:
-        return registry.find(name)
-    found = registry.champion("main")
-    if found is None:
-        raise NotFoundError("the base is in service, no adapter; 'samloop adapters list' shows those that wait")
-    return found
-
-
-def _learnt_from(registry: Registry, name: str) -> dict[str, Any]:
-    row = registry.store.get_adapter(name)
-    run = row["run_id"]
-    ids = {split: registry.store.run_example_ids(run, split) if run else [] for split in ("train", "valid", "test")}
-    return {
-        "adapter": row["adapter_id"],
-        "lineage": row["lineage"].get("lineage"),
-        "run": run,
-        "dataset": row["dataset_digest"],
-        "base": row["base"],
-        "base_digest": row["base_digest"],
-        "backend": row["backend"],
-        "samloop": row["lineage"].get("samloop_version"),
-        "licences": row["licences"],
-        "examples": ids,
-    }
-
-
-def _seen_by(registry: Registry, example: str) -> dict[str, Any]:
-    try:
-        whole = registry.store.get_example(example).id
-    except NotFoundError:  # an erased example is asked for by its whole id
-        whole = example
-    by_run = {row["run_id"]: row["adapter_id"] for row in registry.store.list_adapters()}
-    seen = [{"adapter": by_run.get(run["run_id"]), **run} for run in registry.store.runs_of_example(whole)]
-    return {"example": whole, "seen_by": seen}
 
 
 def _show(out: Output, row: Mapping[str, Any]) -> None:

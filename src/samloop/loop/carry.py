@@ -17,6 +17,7 @@ from samloop.adapters.fuse import Fused
 from samloop.adapters.registry import Registry
 from samloop.errors import InputError, ModelError, UsageError
 from samloop.files import absolute, storing
+from samloop.loop.cards import write_card
 from samloop.loop.context import Context
 from samloop.loop.export import choose, new_path
 from samloop.text.base import base_digest, resolve_base
@@ -83,6 +84,7 @@ def import_adapter(context: Context, location: str, *, slot: str = "main", base:
             base=called,
             origin={**told, "base_digest": base_digest(found.folder)},
         )
+    write_card(context, name)
     return {
         "adapter": name,
         "known": known,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from samloop import plugins
-from samloop.adapters.registry import Registry
+from samloop.adapters.registry import CHAMPION, Registry, slot_of_champion
 from samloop.example import Message
 from samloop.loop.context import Context
 from samloop.loop.evaluate import BASE
@@ -77,12 +77,17 @@ def looping(tokens: Sequence[int]) -> bool:
 def open_chat(context: Context, adapter: str | None = None) -> Chat:
     """Load the base with the champion, or with `adapter` ("base" for none).
 
+    A champion that is damaged is taken out of service, and the one before it answers.
+
     Raises:
         NotFoundError: there is no such adapter.
         ModelError: the base or the adapter cannot be used.
     """
     registry = Registry(context.home, context.store)
-    chosen = registry.champion(context.slot) or BASE if adapter in (None, "champion") else adapter
+    slot = context.slot if adapter in (None, CHAMPION) else slot_of_champion(adapter)
+    chosen = registry.serving(slot) or BASE if slot else adapter or BASE
+    if slot:
+        context = context.for_slot(slot)
     refs: list[AdapterRef] = []
     if chosen != BASE:
         chosen = registry.find(chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any, Final
 
 from samloop.adapters.gate import Decision, gate
 from samloop.adapters.registry import Registry
+from samloop.errors import GateError, NotFoundError
+from samloop.loop.cards import write_card
 from samloop.loop.context import Context
 from samloop.loop.evaluate import compare_targets
 from samloop.loop.train import run_name
 from samloop.prepare.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
@@ -44,6 +49,7 @@ def decide(context: Context, run: Mapping[str, Any], evaluation: Mapping[str, An
         return _decided_before(context, str(run["run_id"]), decision, state)
     context.store.add_decision(evaluation_id, run_id=str(run["run_id"]), decision=decision.to_dict())
     carry_out(context)
+    write_card(context, challenger)
     return decision
 
 
@@ -65,7 +71,11 @@ def carry_out(context: Context) -> None:
     registry = Registry(context.home, context.store)
     for decision in context.store.decisions(slot=context.slot, limit=1):
         if decision["verdict"] == "promote" and registry.state(decision["challenger"]) == "candidate":
-            registry.promote(context.slot, decision["challenger"], reason=decision["summary"])
+            try:
+                registry.promote(context.slot, decision["challenger"], reason=decision["summary"])
+            except (GateError, NotFoundError) as error:  # it was damaged since; the next turn would fail on it again
+                log.warning("%s", error)
+                registry.reject(decision["challenger"], reason=str(error))
 
 
 def undecided_dataset(context: Context) -> Dataset | None:

@@ -13,11 +13,12 @@ import xxhash
 
 from samloop.adapters.registry import Registry
 from samloop.child import run_job
-from samloop.errors import NotFoundError, UsageError
+from samloop.errors import UsageError
 from samloop.evaluate.compare import compare, interval
 from samloop.evaluate.job import EvaluateJob
 from samloop.example import to_json
 from samloop.files import private_folder, storing, write_atomic, write_json
+from samloop.loop.cards import write_card
 from samloop.loop.context import Context
 from samloop.loop.prepare import latest
 from samloop.loop.serving import base_form, reference
@@ -40,6 +41,7 @@ def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetri
     """
     registry = Registry(context.home, context.store)
     challenger = registry.register(str(run["run_id"]), context.slot)
+    write_card(context, challenger)
     champion = _opponent(context, registry, challenger)
     record = context.store.get_run(str(run["run_id"]))
     graded = grade(
@@ -51,6 +53,7 @@ def evaluate_run(context: Context, run: Mapping[str, Any], *, on_metric: OnMetri
     )
     registry.record_scores(challenger, graded["suites"][challenger])
     _keep(context, graded, champion, challenger, run_id=str(run["run_id"]))
+    write_card(context, challenger)
     return {**graded, "challenger": challenger, "champion": champion}
 
 
@@ -198,12 +201,7 @@ def _summary(context: Context, score: Score) -> dict[str, Any]:
 def _target(registry: Registry, name: str, slot: str) -> str:
     if name == BASE:
         return BASE
-    if name == "champion":
-        found = registry.champion(slot)
-        if found is None:
-            raise NotFoundError(f"no adapter is in service in slot {slot}; evaluate 'base' instead")
-        return found
-    return registry.find(name)
+    return registry.find(name, slot)
 
 
 def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Chosen:
 
 
 def choose(context: Context, name: str) -> Chosen:
-    """The adapter that is meant: a folder that holds one, a registered id or its beginning, or "champion".
+    """The adapter that is meant: a folder that holds one, a registered id or its beginning, or e.g. "champion".
 
     Raises:
         NotFoundError: there is no such adapter.
@@ -58,7 +58,7 @@ def choose(context: Context, name: str) -> Chosen:
         adapter = Adapter.read(folder)
         return Chosen(folder.name, folder, adapter, adapter.base_name, (), registered=False)
     registry = Registry(context.home, context.store)
-    row = context.store.get_adapter(registry.find(_champion(registry) if name == "champion" else name))
+    row = context.store.get_adapter(registry.find(name))
     found = str(row["adapter_id"])
     if damage := registry.verify(found):
         raise ModelError(f"adapter {found} is damaged: {damage[0]}; take another adapter")
@@ -240,13 +240,6 @@ def new_path(out: str) -> Path:
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}; make it, or name another place")
     return target
-
-
-def _champion(registry: Registry) -> str:
-    found = registry.champion("main")
-    if found is None:
-        raise ModelError("the base is in service, no adapter; name one of 'samloop adapters list'")
-    return found
 
 
 @contextmanager

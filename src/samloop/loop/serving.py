@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from samloop.adapters.registry import Registry
 from samloop.loop.context import Context
 from samloop.loop.train import backend_name
 from samloop.protocols import AdapterRef
@@ -32,3 +33,10 @@ def reference(context: Context, name: str, folder: Path) -> AdapterRef:
     metadata = read_metadata(folder)
     form = metadata.get("quantise") or (NONE if metadata.get("base_fingerprint") else base_form(context))
     return AdapterRef(name=name, path=folder, quantise=form)
+
+
+def look_after_champions(context: Context) -> None:
+    """Take champions out of service whose files are damaged, before anything is built on them."""
+    registry = Registry(context.home, context.store)
+    for slot in registry.service.slots():
+        registry.serving(slot)

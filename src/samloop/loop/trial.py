@@ -41,7 +41,7 @@ def start_trial(
         GateError: it was made for another slot or base, serves already, may not serve, is damaged, or a trial runs.
     """
     registry = Registry(context.home, context.store)
-    row = context.store.get_adapter(challenger)
+    row = context.store.get_adapter(registry.find(challenger, slot))
     name, champion = str(row["adapter_id"]), registry.champion(slot) or BASE
     _refuse_unfit(context, registry, row, slot)
     wanted = context.recipe.serve.trial.share if share is None else share
@@ -124,7 +124,7 @@ def answering(context: Context, conversation_id: str, slot: str = "main") -> tup
     running = context.store.running_trial(slot)
     if running is not None and arm_for(conversation_id, running["test_id"], running["share"]) == "challenger":
         return "challenger", str(running["challenger"])
-    return "champion", Registry(context.home, context.store).champion(slot) or BASE
+    return "champion", Registry(context.home, context.store).serving(slot) or BASE
 
 
 def _standing(context: Context, trial: Mapping[str, Any]) -> tuple[Standing, dict[str, int]]:

@@ -20,6 +20,7 @@ from samloop.loop.decide import carry_out, decide, undecided_dataset, unreported
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
+from samloop.loop.serving import look_after_champions
 from samloop.loop.train import check, train
 from samloop.loop.trial import judge_trials
 from samloop.settings import MAIN
@@ -52,6 +53,7 @@ def turn(
     tell = on_progress or (lambda _stage, _news: None)
     with _alone(context):
         report = TurnReport(started_at=time.time(), program=program)
+        look_after_champions(context)
         for name in (MAIN, *(slot.name for slot in context.recipe.serve.slots)):
             carry_out(context.for_slot(name))
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()

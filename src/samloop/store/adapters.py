@@ -12,8 +12,11 @@ from samloop.errors import NotFoundError, UsageError
 from samloop.store.noun import Noun, find_key, to_plain, to_row
 from samloop.store.tables import adapters, champions
 
-AdapterState = Literal["candidate", "champion", "retired", "rejected"]
+AdapterState = Literal["candidate", "champion", "retired", "rejected", "withdrawn"]
 ADAPTER_STATES: Final[tuple[str, ...]] = get_args(AdapterState)
+
+BARRED: Final = ("rejected", "withdrawn")
+"""States of adapters that never serve: found wanting, or what they learnt from was erased."""
 
 
 class Adapters(Noun):
@@ -116,7 +119,7 @@ class Adapters(Noun):
 
         Raises:
             NotFoundError: there is no such adapter.
-            UsageError: it belongs to another slot or was rejected.
+            UsageError: it belongs to another slot, was rejected or withdrawn.
         """
         c, now = adapters.c, time.time()
         with self._database.write() as connection:
@@ -126,8 +129,8 @@ class Adapters(Noun):
                 adapter = _load(connection, adapter_id)
                 if adapter["slot"] != slot:
                     raise UsageError(f"adapter {adapter_id} was made for slot '{adapter['slot']}', not '{slot}'")
-                if adapter["state"] == "rejected":
-                    raise UsageError(f"adapter {adapter_id} was rejected and cannot serve in slot '{slot}'")
+                if adapter["state"] in BARRED:
+                    raise UsageError(f"adapter {adapter_id} was {adapter['state']} and cannot serve in slot '{slot}'")
             if _line(connection, slot)[-1] == adapter_id:
                 return
             retire = update(adapters).where(c.slot == slot, c.state == "champion")
@@ -139,18 +142,67 @@ class Adapters(Noun):
                 insert(champions).values(slot=slot, adapter_id=adapter_id, reason=reason, created_at=now)
             )
 
+    def service_rows(self, slot: str) -> tuple[list[tuple[str | None, str, float]], dict[str, str]]:
+        """Who served in `slot`, oldest first, as (adapter_id, reason, created_at); and each adapter's state there."""
+        c = champions.c
+        history = select(c.adapter_id, c.reason, c.created_at).where(c.slot == slot).order_by(c.number)
+        states = select(adapters.c.adapter_id, adapters.c.state).where(adapters.c.slot == slot)
+        with self._database.read() as connection:
+            served = [(row.adapter_id, row.reason or "", row.created_at) for row in connection.execute(history)]
+            return served, {row.adapter_id: row.state for row in connection.execute(states)}
+
+    def follow_service(
+        self,
+        slot: str,
+        served: Sequence[tuple[str | None, str, float]],
+        barred: Mapping[str, str],
+        *,
+        wait_seconds: float | None = None,
+    ) -> dict[str, str]:
+        """Bring the rows of `slot` to what its link and history say: all of it or nothing.
+
+        Args:
+            served: who served, oldest first, up to now: adapter_id (None: the base), reason, Unix seconds.
+            barred: the state, rejected or withdrawn, of each adapter that must not serve.
+            wait_seconds: for another writer; None: the store's usual patience.
+
+        Returns:
+            the barred ones that only the rows know.
+
+        Raises:
+            StoreBusyError: another process kept the write lock for longer.
+        """
+        c, now = adapters.c, time.time()
+        champion = served[-1][0] if served else None
+        with self._database.write(wait_seconds) as connection:
+            selected = connection.execute(select(c.adapter_id, c.state).where(c.slot == slot))
+            states = {row.adapter_id: row.state for row in selected}
+            for adapter_id, reason, at in _missing(_history(connection, slot), served):
+                if adapter_id is None or adapter_id in states:
+                    row = {"slot": slot, "adapter_id": adapter_id, "reason": reason, "created_at": at}
+                    connection.execute(insert(champions).values(**row))
+            wanted = {one[0]: "retired" for one in served if states.get(one[0] or "") in ("candidate", "champion")}
+            wanted |= {name: "retired" for name, state in states.items() if state == "champion"}
+            wanted |= {name: state for name, state in barred.items() if states.get(name) != "withdrawn"}
+            wanted |= {champion: "champion"}
+            for name, state in wanted.items():
+                if name in states and states[name] != state:
+                    changed = update(adapters).where(c.adapter_id == name)
+                    connection.execute(changed.values(state=state, updated_at=now))
+        return {name: state for name, state in states.items() if state in BARRED and name not in barred}
+
     def previous_champion(self, slot: str) -> dict[str, Any] | None:
         """The adapter that a rollback of `slot` goes back to; None: the bare base.
 
         It is the one that served before the present one was promoted. Who was rolled back is no predecessor, and
-        rejected adapters are passed over.
+        rejected and withdrawn adapters are passed over.
         """
         with self._database.read() as connection:
             for adapter_id in reversed(_line(connection, slot)[:-1]):
                 if adapter_id is None:
                     return None
                 adapter = _load(connection, adapter_id)
-                if adapter["state"] != "rejected":
+                if adapter["state"] not in BARRED:
                     return adapter
         return None
 
@@ -168,14 +220,28 @@ def _line(connection: Connection, slot: str) -> list[str | None]:
     Going back to an earlier champion cuts off those after it, so that a second rollback goes further back and not
     to the one just taken out of service.
     """
-    c = champions.c
     line: list[str | None] = [None]
-    for adapter_id in connection.execute(select(c.adapter_id).where(c.slot == slot).order_by(c.number)).scalars():
+    for adapter_id in _history(connection, slot):
         if adapter_id in line:
             del line[line.index(adapter_id) + 1 :]
         else:
             line.append(adapter_id)
     return line
+
+
+def _history(connection: Connection, slot: str) -> list[str | None]:
+    c = champions.c
+    return list(connection.execute(select(c.adapter_id).where(c.slot == slot).order_by(c.number)).scalars())
+
+
+def _missing(
+    known: Sequence[str | None], served: Sequence[tuple[str | None, str, float]]
+) -> Sequence[tuple[str | None, str, float]]:
+    """What of `served` is to be added to the rows `known`; where they tell different stories, its end alone."""
+    names = [one[0] for one in served]
+    if names[: len(known)] == known:
+        return served[len(known) :]
+    return served[-1:] if names and known[-1] != names[-1] else ()
 
 
 def _state(connection: Connection, adapter_id: str) -> str | None:

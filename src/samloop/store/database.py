@@ -93,8 +93,11 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, wait_seconds: float | None = None) -> Iterator[Connection]:
         """A transaction that is written as a whole or not at all.
+
+        Args:
+            wait_seconds: for another process that writes, at SQLite; None: the busy timeout of the settings.
 
         Raises:
             StoreBusyError: another process kept the write lock for longer than the busy timeout.
@@ -102,8 +105,20 @@ class Database:
         """
         with self.translated(), self.engine.connect() as connection:
             connection = connection.execution_options(samloop_write=True)
-            with connection.begin():
+            with self._patience(connection, wait_seconds), connection.begin():
                 yield connection
+
+    @contextmanager
+    def _patience(self, connection: Connection, seconds: float | None) -> Iterator[None]:
+        raw = connection.connection.driver_connection
+        if seconds is None or not isinstance(raw, sqlite3.Connection):
+            yield
+            return
+        raw.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        try:
+            yield
+        finally:
+            raw.execute(f"PRAGMA busy_timeout = {int(self.busy_timeout_seconds * 1000)}")
 
     def close(self) -> None:
         """Close all connections; SQLite then folds its write-ahead log into the database."""

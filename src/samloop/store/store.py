@@ -13,6 +13,7 @@ from samloop.store.decisions import Decisions
 from samloop.store.duplicates import Duplicates
 from samloop.store.export import Export
 from samloop.store.ingest import Ingest
+from samloop.store.lineage import Lineage
 from samloop.store.live import Live
 from samloop.store.near import Near
 from samloop.store.runs import Runs
@@ -23,7 +24,7 @@ from samloop.store.upgrade import bring_up_to_date
 DEFAULTS: Final = StoreSettings()
 
 
-class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions, Trials):
+class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions, Trials, Lineage):
     """Everything samloop keeps. Each base class is one noun, in the file of its name.
 
     Plain data goes in and comes out; nothing of SQLAlchemy shows. Every method is one transaction. A store may be

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-SCHEMA: Final = "0004"
+SCHEMA: Final = "0005"
 """The newest migration. Migrations are numbered, so that a larger number means a newer samloop."""
 
 metadata = MetaData(
@@ -92,6 +92,8 @@ training_examples = Table(
     Index(None, "content_hash"),
     Index(None, "input_hash"),
     Index(None, "group_key"),
+    # What was derived from an example: asked by lineage and erasure.
+    Index(None, "parent_id"),
     # Also the order in which examples are read: rows of one revision lie side by side.
     Index(None, "revision"),
     # What a turn asks first: how many accepted examples came since the last run.
