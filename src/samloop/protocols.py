@@ -1,6 +1,7 @@
 """The shapes that rooms and plug-ins share: what a source, a rule, a backend, a suite and a teacher look like.
 
-Plain data and protocols only. Two rooms on one floor that speak of the same thing find its shape here.
+Plain data and protocols, and what stands in where a plug-in lacks a newer method. Two rooms on one floor that speak
+of the same thing find its shape here.
 """
 
 from __future__ import annotations
@@ -212,6 +213,24 @@ class Model(Protocol):
         self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> Iterator[int]:
         """Token ids one by one, until the end-of-turn token (not yielded) or `max_new_tokens`."""
+
+
+@runtime_checkable
+class BatchedModel(Model, Protocol):
+    """A model that answers many prompts at once. One that lacks this is asked one by one; see `generate_many`."""
+
+    def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """For each prompt, in their order, the tokens that `generate` yields for it at temperature 0.
+
+        Arithmetic in batches rounds differently: two tokens that are equally likely up to rounding may change places.
+        """
+
+
+def generate_many(model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+    """The likeliest answer to each prompt, in batches where the model knows how."""
+    if isinstance(model, BatchedModel):
+        return model.generate_many(prompts, max_new_tokens=max_new_tokens)
+    return [list(model.generate(prompt, max_new_tokens=max_new_tokens)) for prompt in prompts]
 
 
 # --- evaluation --------------------------------------------------------------------------------------------------

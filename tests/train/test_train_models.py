@@ -13,7 +13,7 @@ from tiny import build_base
 
 from samloop import plugins
 from samloop.errors import ModelError
-from samloop.protocols import AdapterRef, Model
+from samloop.protocols import AdapterRef, BatchedModel, Model, generate_many
 from samloop.train.adapter import Adapter
 from samloop.train.base import Base
 from samloop.train.job import TrainJob
@@ -126,6 +126,45 @@ def test_generation_stops_at_the_end_of_the_turn(base: Path, backend: str) -> No
     first = tokens.index(tokens[4])
     model.tokenizer.end_ids = frozenset({tokens[4]})
     assert list(model.generate([1, 40, 50], max_new_tokens=12, temperature=1.0, seed=3)) == tokens[:first]
+
+
+PROMPTS = [SEQUENCES[3], [1, 40, 50], [7], [1, 40, 50, 60], [30, 31], [5, 6, 7, 8, 9, 10, 11], [7], [12, 13, 14]]
+
+
+@pytest.mark.parametrize("room", [4096, 60])
+def test_many_prompts_at_once_are_answered_as_each_alone(
+    base: Path, backend: str, adapters: list[AdapterRef], monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """In one batch and in several, with rows that end at different places and rows of equal length."""
+    monkeypatch.setattr("samloop.train.torch_backend.TOKENS_AT_ONCE", {"cpu": room // 2})
+    if backend == "mlx":
+        monkeypatch.setattr("samloop.train.mlx_backend.TOKENS_AT_ONCE", room)
+    model = open_model(backend, base, *adapters)
+    assert isinstance(model, BatchedModel)
+    ends = []
+    for name in (None, "one", "other"):
+        model.use(name)
+        whole = [list(model.generate(prompt, max_new_tokens=20)) for prompt in PROMPTS]
+        said = [token for answer in whole for token in answer[3:]]
+        model.tokenizer.end_ids = frozenset({max(set(said), key=said.count), said[-1]})
+        alone = [list(model.generate(prompt, max_new_tokens=20)) for prompt in PROMPTS]
+        assert model.generate_many(PROMPTS, max_new_tokens=20) == alone
+        ends += [len(answer) for answer in alone]
+    assert len(set(ends)) > 3, "rows are to end at different places"
+    assert model.generate_many([[1, 40]], max_new_tokens=0) == [[]]
+    assert model.generate_many([], max_new_tokens=4) == []
+
+
+def test_a_model_that_knows_no_batches_is_asked_one_by_one(base: Path) -> None:
+    whole = open_model("torch", base)
+
+    class Plain:
+        tokenizer = whole.tokenizer
+        use, logprobs, generate = whole.use, whole.logprobs, whole.generate
+
+    assert not isinstance(Plain(), BatchedModel)
+    found = generate_many(Plain(), PROMPTS, max_new_tokens=6)
+    assert found == generate_many(whole, PROMPTS, max_new_tokens=6)
 
 
 @pytest.mark.parametrize("trained_on", ["torch", "mlx"])

@@ -21,6 +21,7 @@ from samloop.train.adapter import Adapter, Weights, initial, plan
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.many import answer_many
 from samloop.train.pairs import PairBatch
 from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
@@ -33,7 +34,7 @@ try:
     import mlx.core as mx
     from mlx import nn, optimizers
     from mlx.utils import tree_flatten, tree_map, tree_unflatten
-    from mlx_lm.models.cache import make_prompt_cache
+    from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
     from mlx_lm.tuner.lora import LoRALinear
     from mlx_lm.utils import load_model
 
@@ -340,6 +341,40 @@ class MlxModel:
                 return
             yield token
             feed = [token]
+
+    def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """See `protocols.BatchedModel.generate_many`.
+
+        Architectures that remember more than keys and values, or only the latest of them, answer one by one.
+        """
+        if any(type(layer) is not KVCache for layer in make_prompt_cache(self._network.model)):
+            return [list(self.generate(prompt, max_new_tokens=max_new_tokens)) for prompt in prompts]
+        return answer_many(
+            prompts,
+            lambda padding: _Rows(self._network.model, padding),
+            max_new_tokens=max_new_tokens,
+            max_tokens=TOKENS_AT_ONCE,
+            pad_id=self.tokenizer.pad_id,
+            end_ids=self.tokenizer.end_ids,
+        )
+
+
+class _Rows:
+    """Prompts under way; see `many.Rows`."""
+
+    def __init__(self, model: Any, padding: np.ndarray) -> None:
+        self._model = model
+        self._caches = [BatchKVCache(padding.tolist()) for _ in make_prompt_cache(model)]
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """See `many.Rows.step`."""
+        logits = self._model(_indices(tokens), cache=self._caches)[:, -1]
+        return np.array(mx.argmax(logits.astype(mx.float32), axis=-1)).astype(np.int64)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """See `many.Rows.keep`."""
+        for cache in self._caches:
+            cache.filter(_indices(rows))
 
 
 def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:

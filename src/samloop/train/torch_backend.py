@@ -25,6 +25,7 @@ from samloop.train.adapter import PEFT_PREFIX, Adapter, Weights, initial, plan, 
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.many import answer_many
 from samloop.train.pairs import PairBatch
 from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
@@ -359,6 +360,51 @@ class TorchModel:
                 return
             yield token
             feed = [token]
+
+    def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """See `protocols.BatchedModel.generate_many`."""
+        return answer_many(
+            prompts,
+            lambda padding: _Rows(self._network, padding),
+            max_new_tokens=max_new_tokens,
+            max_tokens=2 * self._network.tokens_at_once,
+            pad_id=self.tokenizer.pad_id,
+            end_ids=self.tokenizer.end_ids,
+        )
+
+
+class _Rows:
+    """Prompts under way; see `many.Rows`."""
+
+    def __init__(self, network: _Network, padding: np.ndarray) -> None:
+        self._network, self._cache, self._read = network, None, 0
+        self._padding = network.tensor(padding.astype(np.int64))[:, None]
+        self._padded = bool(padding.any())  # without padding the attention is the plain causal one, which is faster
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """See `many.Rows.step`."""
+        options: dict[str, Any] = {}
+        if self._padded:
+            places = torch.arange(self._read + tokens.shape[1], device=self._network.device)[None]
+            options["attention_mask"] = (places >= self._padding).long()
+            options["position_ids"] = (places[:, self._read :] - self._padding).clamp(min=0)
+        with torch.inference_mode(), self._network.autocast():
+            out = self._network.model(
+                input_ids=self._network.tensor(tokens),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **options,
+            )
+        self._cache, self._read = out.past_key_values, self._read + tokens.shape[1]
+        return cast("np.ndarray", out.logits[:, -1].float().argmax(-1).cpu().numpy())
+
+    def keep(self, rows: np.ndarray) -> None:
+        """See `many.Rows.keep`."""
+        chosen = self._network.tensor(rows)
+        with torch.inference_mode():
+            self._cache.batch_select_indices(chosen)  # type: ignore[attr-defined]
+        self._padding = self._padding[chosen]
 
 
 def _has_bfloat16(device: torch.device) -> bool:
