@@ -217,13 +217,33 @@ class Model(Protocol):
 
 @runtime_checkable
 class BatchedModel(Model, Protocol):
-    """A model that answers many prompts at once. One that lacks this is asked one by one; see `generate_many`."""
+    """A model that answers many prompts at once, and scores answers alone.
+
+    One that lacks this is asked in the ways of `Model`; see `generate_many` and `logprobs_of` below.
+    """
+
+    def logprobs_of(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `logprobs`, for some tokens alone: the output head, dear with a large vocabulary, runs for these only.
+
+        Args:
+            wanted: for each sequence bool of its length, True on the tokens that count; the first never does.
+
+        Returns:
+            one float32 array per sequence, of as many values as tokens count, in their order.
+        """
 
     def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
         """For each prompt, in their order, the tokens that `generate` yields for it at temperature 0.
 
         Arithmetic in batches rounds differently: two tokens that are equally likely up to rounding may change places.
         """
+
+
+def logprobs_of(model: Model, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log-probabilities of the wanted tokens, and of no others where the model knows how."""
+    if isinstance(model, BatchedModel):
+        return model.logprobs_of(sequences, wanted)
+    return [found[chosen[1:]] for found, chosen in zip(model.logprobs(sequences), wanted, strict=True)]
 
 
 def generate_many(model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
@@ -243,6 +263,7 @@ class Score:
     The value is Σ numerators / Σ denominators, and its exponential where `exponential` (perplexity: nats over
     tokens). A plain mean has ones as denominators. Items with the same entry in `groups` (one conversation, one
     wording) are not independent: intervals resample them together. Empty: each item is a group of its own.
+    `said` is what the model answered to each item, where the suite read it, for people who look at the worst.
     """
 
     suite: str
@@ -254,6 +275,7 @@ class Score:
     denominators: tuple[float, ...]
     groups: tuple[str, ...] = ()
     exponential: bool = False
+    said: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -274,7 +296,7 @@ class Score:
         values = dict(plain)
         for name in ("numerators", "denominators"):
             values[name] = tuple(math.nan if value is None else value for value in values[name])
-        for name in ("ids", "groups"):
+        for name in ("ids", "groups", "said"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
 

@@ -214,6 +214,10 @@ class Evaluate(Section):
 
     suites: tuple[str, ...] = Field(("perplexity", "routing"), description="names of suite plug-ins")
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
+    max_answers: int = Field(100, ge=1, description="of these, items that are answered in full, which takes longest")
+    cache_mb: int = Field(
+        256, ge=0, description="what models said, kept for later evaluations, in 10⁶ bytes; 0: nothing"
+    )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")
 

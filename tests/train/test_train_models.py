@@ -13,7 +13,7 @@ from tiny import build_base
 
 from samloop import plugins
 from samloop.errors import ModelError
-from samloop.protocols import AdapterRef, BatchedModel, Model, generate_many
+from samloop.protocols import AdapterRef, BatchedModel, Model, generate_many, logprobs_of
 from samloop.train.adapter import Adapter
 from samloop.train.base import Base
 from samloop.train.job import TrainJob
@@ -89,10 +89,30 @@ def test_use_switches_and_gives_the_base_back_exactly(base: Path, backend: str, 
 def test_scoring_in_small_portions_changes_nothing(base: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_model(backend, base)
     whole = model.logprobs(SEQUENCES)
-    monkeypatch.setattr("samloop.train.sampling.LOGITS_BYTES", 4 * 320)
-    for one, other in zip(whole, model.logprobs(SEQUENCES), strict=True):
+    module = plugins.load("backends", backend).__module__
+    small = {"cpu": 6} if backend == "torch" else 6
+    monkeypatch.setattr(f"{module}.TOKENS_AT_ONCE", small)
+    memory = "torch_loss" if backend == "torch" else "mlx_backend"
+    monkeypatch.setattr(f"samloop.train.{memory}.CHUNK_BYTES", 3 * 4 * 320)
+    for one, other in zip(whole, open_model(backend, base).logprobs(SEQUENCES), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     assert model.logprobs([]) == []
+
+
+def test_some_tokens_are_scored_as_all_are(
+    base: Path, backend: str, adapters: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [np.arange(len(sequence)) % 3 == 2 for sequence in SEQUENCES]
+    for heads in (None, frozenset[str]()):
+        if heads is not None:
+            module = plugins.load("backends", backend).__module__
+            monkeypatch.setattr(f"{module}.PLAIN_HEADS", heads)
+        model = open_model(backend, base, *adapters)
+        model.use("one")
+        found = logprobs_of(model, SEQUENCES, wanted)
+        for some, whole, chosen in zip(found, model.logprobs(SEQUENCES), wanted, strict=True):
+            assert (some.dtype, some.shape) == (np.float32, (chosen[1:].sum(),))
+            np.testing.assert_allclose(some, whole[chosen[1:]], atol=1e-5)
 
 
 def test_generation_is_greedy_with_a_cache(base: Path, backend: str) -> None:

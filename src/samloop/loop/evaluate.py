@@ -134,9 +134,10 @@ def grade(
     refs = tuple(reference(context, name, registry.path(name)) for name in targets if name != BASE)
     items = {name: items_for(context, name, dataset) for name in suites}
     samples = _samples(items)
+    digest = base_digest(base)
     identity = {
         "targets": list(targets),
-        "base": base_digest(base),
+        "base": digest,
         "forms": [form, *(ref.quantise for ref in refs)],
         "items": {name: _digest(lines) for name, lines in items.items()},
     }
@@ -156,6 +157,9 @@ def grade(
             adapters=refs,
             targets=tuple(targets),
             suites={name: folder / f"items-{name}.jsonl" for name in items},
+            base_digest=digest,
+            cache=context.home.answers if context.recipe.evaluate.cache_mb else None,
+            cache_bytes=context.recipe.evaluate.cache_mb * 10**6,
             samples=folder / "samples.jsonl",
         )
         result = run_job(folder, job.to_dict(), on_metric or (lambda _: None))

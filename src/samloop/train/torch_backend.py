@@ -57,6 +57,10 @@ TOKENS_AT_ONCE: Final = {"cpu": 1024, "cuda": 8192}
 the backward pass needs is bounded by this and not by the batch. A CPU is no faster with more, a GPU is."""
 
 
+LOGITS_BYTES: Final = 128 * 2**20
+"""Room for float32 logits at a time when scoring with a base whose head is not `PLAIN_HEADS`'."""
+
+
 class TorchBackend:
     """The backend called ``torch``."""
 
@@ -128,6 +132,16 @@ class _Network:
             else:
                 logits = self.model(input_ids=tokens, use_cache=False).logits[at]
         return cast("torch.Tensor", logits.float())
+
+    def nats_at(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> torch.Tensor:
+        """float32 nats of ids[row, position + 1] at the given positions of padded int32 ids [batch, tokens]."""
+        wanted = self.tensor(ids[rows, positions + 1].astype(np.int64))
+        if not self.plain_head:
+            return functional.cross_entropy(self.logits_at(ids, rows, positions), wanted, reduction="none")
+        with self.autocast():
+            hidden = self._hidden(self.tensor(ids[:, :-1].astype(np.int64)))
+            at = hidden[self.tensor(rows), self.tensor(positions)]
+            return nats_each(at, self.model.get_output_embeddings().weight, wanted)
 
     def nats_each(self, batch: Batch) -> torch.Tensor:
         """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
@@ -333,13 +347,21 @@ class TorchModel:
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `protocols.Model.logprobs`."""
-        return score(sequences, self.tokenizer.pad_id, self._vocabulary, self._score)
+        return self._scored(sequences, None)
+
+    def logprobs_of(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `protocols.BatchedModel.logprobs_of`."""
+        return self._scored(sequences, wanted)
+
+    def _scored(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+        room, network = self._network.tokens_at_once, self._network
+        if not network.plain_head:  # then the logits of a whole batch stand in memory at once
+            room = max(1, min(room, LOGITS_BYTES // (4 * self._vocabulary)))
+        return score(sequences, wanted, self._score, pad_id=self.tokenizer.pad_id, max_tokens=room)
 
     def _score(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            logits = self._network.logits_at(ids, rows, positions)
-            targets = self._network.tensor(ids[rows, positions + 1].astype(np.int64))
-            return (-functional.cross_entropy(logits, targets, reduction="none")).cpu().numpy()
+            return -self._network.nats_at(ids, rows, positions).cpu().numpy()
 
     def generate(
         self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
