@@ -350,11 +350,15 @@ class Suite(Protocol):
     def __call__(self, model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]: ...
 
 
-def suite(name: str) -> Callable[[F], F]:
-    """Mark a function as the evaluation suite called `name`."""
+def suite(name: str, *, answers: bool = False) -> Callable[[F], F]:
+    """Mark a function as the evaluation suite called `name`.
+
+    Args:
+        answers: it has items answered in full, which takes long: it gets at most ``evaluate.max_answers``.
+    """
 
     def mark(function: F) -> F:
-        function.suite_name = name  # type: ignore[attr-defined]
+        function.suite_name, function.answers = name, answers  # type: ignore[attr-defined]
         return function
 
     return mark

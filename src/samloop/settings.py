@@ -90,7 +90,7 @@ class Curate(Section):
         "model", description="what tells domain and complexity: model, keywords, or the whole path of a model's file"
     )
     decontaminate: tuple[str, ...] = Field(
-        ("routing",),
+        ("retention", "routing"),
         description="evaluation items that no example may contain: names of suites that bring their own, JSONL files",
     )
     redact: Redact = Redact()
@@ -212,7 +212,9 @@ class Teacher(Section):
 class Evaluate(Section):
     """What is measured on held-out items."""
 
-    suites: tuple[str, ...] = Field(("perplexity", "routing"), description="names of suite plug-ins")
+    suites: tuple[str, ...] = Field(
+        ("perplexity", "routing", "retention", "repetition", "quality"), description="names of suite plug-ins"
+    )
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
     max_answers: int = Field(100, ge=1, description="of these, items that are answered in full, which takes longest")
     cache_mb: int = Field(

@@ -1,4 +1,4 @@
-"""What a model said is found again: in the same evaluation, in a later one, after a kill; never where it is another's."""
+"""What a model said is found again: in one evaluation, in a later one, after a kill; never where it is another's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PlantedModel
 
+from conftest import PlantedModel
 from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.cache import Cache, forget
 from samloop.evaluate.remember import PORTION, Remembering

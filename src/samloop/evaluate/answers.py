@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from samloop.protocols import Model, generate_many
 from samloop.text.template import encode_prompt
+
+ANSWER_TOKENS: Final = 64
+"""Bound on an answer of the suites that judge how a model speaks. It is one for all of them, so that they share what
+was said; loops and falling apart show within it, and a small machine answers a hundred questions in minutes."""
 
 
 def answer_texts(

@@ -20,6 +20,12 @@ def answer_nats(model: Model, encoded: Sequence[Encoded]) -> list[float]:
     return [-float(np.asarray(logprobs, dtype=np.float64).sum()) for logprobs in found]
 
 
+def question_of(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The messages of an item without the answer at their end."""
+    messages = list(item["messages"])
+    return messages[:-1] if messages[-1]["role"] == "assistant" else messages
+
+
 def group_of(item: Mapping[str, Any]) -> str:
     """What an item is not independent of: its conversation, document or wording; else the item alone."""
     metadata = item.get("metadata") or {}
