@@ -163,6 +163,9 @@ class Train(Section):
     report_steps: int = Field(10, ge=1, description="optimiser steps between metric lines")
     evaluate_steps: int = Field(50, ge=1, description="optimiser steps between validation losses")
     checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
+    earlier_adapters: int = Field(
+        4, ge=0, description="adapters of earlier checkpoints that a run keeps, to be graded; evenly spread"
+    )
     patience: int = Field(3, ge=0, description="validations without improvement before stopping; 0: never stop")
     quick_steps: int = Field(10, ge=1, description="optimiser steps of --quick")
     cluster: str = Field(

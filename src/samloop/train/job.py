@@ -14,7 +14,9 @@ from samloop.errors import TrainingError
 from samloop.settings import Train
 from samloop.train.quantise import NONE, resolve
 
-LOCATIONS: Final = frozenset({"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps"})
+LOCATIONS: Final = frozenset(
+    {"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps", "earlier_adapters"}
+)
 """Fields that do not shape the weights: a run may be resumed after they changed."""
 
 
@@ -48,6 +50,7 @@ class TrainJob:
         warmup_share: share of steps with rising learning rate.
         report_steps, evaluate_steps, checkpoint_steps: optimiser steps between metric lines,
             between validations, between checkpoints.
+        earlier_adapters: of how many checkpoints that are gone the adapter stays.
         patience: validations without improvement before stopping; 0: never.
     """
 
@@ -83,6 +86,7 @@ class TrainJob:
     report_steps: int = 10
     evaluate_steps: int = 50
     checkpoint_steps: int = 100
+    earlier_adapters: int = 0
     patience: int = 3
 
     @classmethod
