@@ -27,15 +27,15 @@ _WORD: Final = re.compile(r"[㐀-䶿一-鿿぀-ヿ]|\w+|[^\w\s]")
 
 @suite("repetition", answers=True)
 def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
-    """What share of the answers' 4-grams was said before, how many answers end in a loop, how varied their words are.
+    """What share of an answer's 4-grams it said before, how many answers end in a loop, how varied their words are.
 
     Args:
         items: ``{"id", "messages"}``; an answer at their end is not shown to the model.
 
     Returns:
-        ``repetition_rate`` (Σ repeated 4-grams / Σ 4-grams), ``loop_rate`` (share of answers), both better when
-        lower, and ``distinct_2`` (Σ distinct pairs of words / Σ pairs, within each answer; Li et al., A
-        Diversity-Promoting Objective Function, NAACL 2016), better when higher.
+        ``repetition_rate`` and ``loop_rate``, both better when lower, and ``distinct_2`` (the share of different
+        ones among an answer's pairs of words; Li et al., A Diversity-Promoting Objective Function, NAACL 2016, take
+        all answers together), better when higher. Each answer counts alike: one long loop is one bad answer.
     """
     said = answer_texts(model, [question_of(item) for item in items], max_new_tokens=ANSWER_TOKENS)
     words = [_WORD.findall(text.lower()) for text in said]
@@ -45,15 +45,13 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
         "ids": tuple(str(item["id"]) for item in items),
         "groups": tuple(group_of(item) for item in items),
         "said": tuple(said),
+        "denominators": (1.0,) * len(items),
     }
-    # An answer too short to be measured stands for one part at the good end.
-    four = [(all_ - new, all_) if all_ else (0, 1) for new, all_ in (_ngrams(one, NGRAM) for one in words)]
-    two = [(new, all_) if all_ else (1, 1) for new, all_ in (_ngrams(one, 2) for one in words)]
-    looping = [(int(loops(one) or loops(one[:-1])), 1) for one in words]  # the bound cuts within words
+    looping = [float(loops(one) or loops(one[:-1])) for one in words]  # the bound cuts within words
     return [
-        Score(name="repetition_rate", better="lower", **(shared | _parts(four))),
-        Score(name="loop_rate", better="lower", **(shared | _parts(looping))),
-        Score(name="distinct_2", better="higher", **(shared | _parts(two))),
+        Score(name="repetition_rate", better="lower", numerators=_each(words, NGRAM, repeated=True), **shared),
+        Score(name="loop_rate", better="lower", numerators=tuple(looping), **shared),
+        Score(name="distinct_2", better="higher", numerators=_each(words, 2, repeated=False), **shared),
     ]
 
 
@@ -69,14 +67,11 @@ def loops(words: Sequence[str]) -> bool:
     return False
 
 
-def _ngrams(words: Sequence[str], n: int) -> tuple[int, int]:
-    """How many distinct n-grams, and how many in all."""
-    found = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
-    return len(set(found)), len(found)
-
-
-def _parts(ratios: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    return {
-        "numerators": tuple(float(value) for value, _ in ratios),
-        "denominators": tuple(float(total) for _, total in ratios),
-    }
+def _each(texts: Sequence[Sequence[str]], n: int, *, repeated: bool) -> tuple[float, ...]:
+    """The share of each text's n-grams that are new in it, or repeated; a shorter text repeats nothing."""
+    shares = []
+    for words in texts:
+        found = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
+        new = len(set(found)) / len(found) if found else 1.0
+        shares.append(1.0 - new if repeated else new)
+    return tuple(shares)
