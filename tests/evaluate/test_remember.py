@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_model import PlantedModel
 
-from conftest import PlantedModel
 from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.cache import Cache, forget
 from samloop.evaluate.remember import PORTION, Remembering
