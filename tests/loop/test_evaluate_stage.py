@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from loop_world import Finished, Open, plain
 
-from samloop.errors import NotFoundError, UsageError
+from samloop.adapters.registry import Registry
+from samloop.errors import ModelError, NotFoundError, UsageError
 from samloop.evaluate.cache import forget
 from samloop.evaluate.compare import interval
 from samloop.loop.evaluate import evaluate, evaluate_checkpoints
 from samloop.protocols import Score
+from samloop.train.adapter import Adapter
 
 
 def no_grading(news: dict[str, Any]) -> None:
@@ -214,3 +219,23 @@ def test_before_any_turn_there_is_nothing_to_grade_on(begin: Open) -> None:
             evaluate(context)
         with pytest.raises(NotFoundError, match="no adapter is in service in slot main; evaluate 'base'"):
             evaluate(context, ["champion"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: replace(a, weights={name: (x, y * np.nan) for name, (x, y) in a.weights.items()}), "is damaged: "),
+        (lambda a: replace(a, base_fingerprint="0" * 32), "was trained on another base"),
+    ],
+)
+def test_an_adapter_that_cannot_be_graded_is_refused_in_a_sentence(
+    finished: Finished, after: Open, home: Path, spoil: Callable[[Adapter], Adapter], message: str
+) -> None:
+    with after() as context:
+        folder = Registry(context.home, context.store).path(finished.challenger)
+        for file in folder.iterdir():
+            file.chmod(0o600)
+        spoil(Adapter.read(folder)).write(folder)
+        with pytest.raises(ModelError, match=message):
+            evaluate(context, ["base", "champion"], ["perplexity"])
+    assert not list(home.glob("evaluations/*/comparison.md"))
