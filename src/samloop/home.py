@@ -50,6 +50,10 @@ class Home:
         return self.path / "evaluations"
 
     @property
+    def answers(self) -> Path:
+        return self.path / "answers.db"
+
+    @property
     def near(self) -> Path:
         return self.path / "near"
 

@@ -1,6 +1,7 @@
 """The shapes that rooms and plug-ins share: what a source, a rule, a backend, a suite and a teacher look like.
 
-Plain data and protocols only. Two rooms on one floor that speak of the same thing find its shape here.
+Plain data and protocols, and what stands in where a plug-in lacks a newer method. Two rooms on one floor that speak
+of the same thing find its shape here.
 """
 
 from __future__ import annotations
@@ -214,6 +215,44 @@ class Model(Protocol):
         """Token ids one by one, until the end-of-turn token (not yielded) or `max_new_tokens`."""
 
 
+@runtime_checkable
+class BatchedModel(Model, Protocol):
+    """A model that answers many prompts at once, and scores answers alone.
+
+    One that lacks this is asked in the ways of `Model`; see `generate_many` and `logprobs_of` below.
+    """
+
+    def logprobs_of(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `logprobs`, for some tokens alone: the output head, dear with a large vocabulary, runs for these only.
+
+        Args:
+            wanted: for each sequence bool of its length, True on the tokens that count; the first never does.
+
+        Returns:
+            one float32 array per sequence, of as many values as tokens count, in their order.
+        """
+
+    def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """For each prompt, in their order, the tokens that `generate` yields for it at temperature 0.
+
+        Arithmetic in batches rounds differently: two tokens that are equally likely up to rounding may change places.
+        """
+
+
+def logprobs_of(model: Model, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log-probabilities of the wanted tokens, and of no others where the model knows how."""
+    if isinstance(model, BatchedModel):
+        return model.logprobs_of(sequences, wanted)
+    return [found[chosen[1:]] for found, chosen in zip(model.logprobs(sequences), wanted, strict=True)]
+
+
+def generate_many(model: Model, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+    """The likeliest answer to each prompt, in batches where the model knows how."""
+    if isinstance(model, BatchedModel):
+        return model.generate_many(prompts, max_new_tokens=max_new_tokens)
+    return [list(model.generate(prompt, max_new_tokens=max_new_tokens)) for prompt in prompts]
+
+
 # --- evaluation --------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +263,7 @@ class Score:
     The value is Σ numerators / Σ denominators, and its exponential where `exponential` (perplexity: nats over
     tokens). A plain mean has ones as denominators. Items with the same entry in `groups` (one conversation, one
     wording) are not independent: intervals resample them together. Empty: each item is a group of its own.
+    `said` is what the model answered to each item, where the suite read it, for people who look at the worst.
     """
 
     suite: str
@@ -235,6 +275,7 @@ class Score:
     denominators: tuple[float, ...]
     groups: tuple[str, ...] = ()
     exponential: bool = False
+    said: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -255,7 +296,7 @@ class Score:
         values = dict(plain)
         for name in ("numerators", "denominators"):
             values[name] = tuple(math.nan if value is None else value for value in values[name])
-        for name in ("ids", "groups"):
+        for name in ("ids", "groups", "said"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
@@ -312,11 +353,15 @@ class Suite(Protocol):
     def __call__(self, model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]: ...
 
 
-def suite(name: str) -> Callable[[F], F]:
-    """Mark a function as the evaluation suite called `name`."""
+def suite(name: str, *, answers: bool = False) -> Callable[[F], F]:
+    """Mark a function as the evaluation suite called `name`.
+
+    Args:
+        answers: it has items answered in full, which takes long: it gets at most ``evaluate.max_answers``.
+    """
 
     def mark(function: F) -> F:
-        function.suite_name = name  # type: ignore[attr-defined]
+        function.suite_name, function.answers = name, answers  # type: ignore[attr-defined]
         return function
 
     return mark

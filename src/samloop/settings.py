@@ -93,7 +93,7 @@ class Curate(Section):
         "model", description="what tells domain and complexity: model, keywords, or the whole path of a model's file"
     )
     decontaminate: tuple[str, ...] = Field(
-        ("routing",),
+        ("retention", "routing"),
         description="evaluation items that no example may contain: names of suites that bring their own, JSONL files",
     )
     redact: Redact = Redact()
@@ -166,6 +166,9 @@ class Train(Section):
     report_steps: int = Field(10, ge=1, description="optimiser steps between metric lines")
     evaluate_steps: int = Field(50, ge=1, description="optimiser steps between validation losses")
     checkpoint_steps: int = Field(100, ge=1, description="optimiser steps between checkpoints")
+    earlier_adapters: int = Field(
+        4, ge=0, description="adapters of earlier checkpoints that a run keeps, to be graded; evenly spread"
+    )
     patience: int = Field(3, ge=0, description="validations without improvement before stopping; 0: never stop")
     quick_steps: int = Field(10, ge=1, description="optimiser steps of --quick")
     cluster: str = Field(
@@ -230,8 +233,14 @@ class Teacher(Section):
 class Evaluate(Section):
     """What is measured on held-out items."""
 
-    suites: tuple[str, ...] = Field(("perplexity", "routing"), description="names of suite plug-ins")
+    suites: tuple[str, ...] = Field(
+        ("perplexity", "routing", "retention", "repetition", "quality"), description="names of suite plug-ins"
+    )
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
+    max_answers: int = Field(100, ge=1, description="of these, items that are answered in full, which takes longest")
+    cache_mb: int = Field(
+        256, ge=0, description="what models said, kept for later evaluations, in 10⁶ bytes; 0: nothing"
+    )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")
 

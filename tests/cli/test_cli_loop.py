@@ -121,8 +121,26 @@ def test_evaluate_gives_intervals_per_suite(trained: Path) -> None:
     for score in scores:
         assert {"name", "mean", "low", "high", "items", "unit"} <= set(score)
         assert score["low"] <= score["mean"] <= score["high"]
+    worst = scores[0]["worst"]
+    assert 0 < len(worst) <= 5
+    assert all(item["id"] and item["question"].startswith("Route this task") for item in worst)
+    assert samloop(trained, "evaluate", "base", "--checkpoints", "latest")["error"]["code"] == "usage"
+    assert samloop(trained, "evaluate", "base", "--suite", "parity")["error"]["code"] == "not_found"
     assert samloop(trained, "evaluate", "a", "b", "c")["error"]["code"] == "usage"
     assert samloop(trained, "evaluate", "base", "--suite", "nope")["error"]["code"] == "plugin"
+
+
+@pytest.mark.slow
+def test_all_that_a_run_kept_is_graded_and_shown(used: Path, run: Any) -> None:
+    data = samloop(used, "evaluate", "--checkpoints", "latest", "--suite", "routing")["data"]
+    shown = samloop(used, "runs", "show")["data"]
+    assert [one["target"] for one in data["checkpoints"]] == [shown["run_id"]]
+    assert list(data["suites"]) == ["base", shown["run_id"]]
+    assert data["best"]["routing_accuracy"] in data["suites"]
+    assert data["overfitting"] is shown["overfitting"] is None
+    told = run("evaluate", "--checkpoints", "latest", "--suite", "routing", "--worst").out
+    assert "the run's adapter" in told
+    assert "worst in routing accuracy" in told
 
 
 @pytest.mark.slow

@@ -1,14 +1,14 @@
-"""A real tokenizer of single bytes, and a planted model: it says what the test tells it to."""
+"""A real tokenizer of single bytes, and planted models."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tokenizers
+from planted_model import PlantedModel
 from tokenizers import decoders, models, pre_tokenizers
 
 from samloop.protocols import Model
@@ -18,47 +18,6 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-class PlantedModel:
-    """Gives each token of a text the log-probability that `speak` of the adapter in use names for it.
-
-    `speak(prompt, answer)` sees the text before and after the last assistant header, and returns nats per answer
-    token; tokens of the prompt cost `PROMPT_NATS`, which no suite may count. `reply(prompt)` is what it generates.
-    """
-
-    PROMPT_NATS = 77.0
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        speak: Mapping[str | None, Callable[[str, str], float]],
-        reply: Callable[[str | None, str], str] = lambda adapter, prompt: "",
-    ) -> None:
-        self.tokenizer, self.speak, self.reply = tokenizer, speak, reply
-        self.adapter: str | None = None
-        self.calls = 0
-
-    def use(self, adapter: str | None) -> None:
-        assert adapter in self.speak
-        self.adapter = adapter
-
-    def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        self.calls += 1
-        return [self._scored(list(sequence)) for sequence in sequences]
-
-    def _scored(self, ids: list[int]) -> np.ndarray:
-        head, _, answer = self.tokenizer.decode(ids).rpartition("<|im_start|>assistant\n")
-        cut = len(self.tokenizer.encode(answer.removesuffix("<|im_end|>\n"))) + 2
-        nats = np.full(len(ids) - 1, -self.PROMPT_NATS, dtype=np.float32)
-        nats[len(nats) - cut : -1] = -self.speak[self.adapter](head, answer.removesuffix("<|im_end|>\n"))
-        return nats
-
-    def generate(
-        self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
-    ) -> Iterator[int]:
-        said = self.reply(self.adapter, self.tokenizer.decode(list(prompt)))
-        yield from self.tokenizer.encode(said)[:max_new_tokens]
 
 
 @pytest.fixture(scope="session")

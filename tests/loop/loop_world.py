@@ -48,6 +48,7 @@ checkpoint_steps = 4
 min_new_examples = 30
 
 [evaluate]
+suites = ["perplexity", "routing"]
 max_items = 40
 resamples = 200
 

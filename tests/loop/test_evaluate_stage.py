@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from loop_world import Finished, Open, plain
 
-from samloop.errors import NotFoundError, UsageError
+from samloop.adapters.registry import Registry
+from samloop.errors import ModelError, NotFoundError, UsageError
+from samloop.evaluate.cache import forget
 from samloop.evaluate.compare import interval
-from samloop.loop.evaluate import evaluate
+from samloop.loop.evaluate import evaluate, evaluate_checkpoints
 from samloop.protocols import Score
+from samloop.train.adapter import Adapter
 
 
 def no_grading(news: dict[str, Any]) -> None:
     raise AssertionError(news)
+
+
+def without_worst(suites: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        target: [{name: value for name, value in summary.items() if name != "worst"} for summary in summaries]
+        for target, summaries in suites.items()
+    }
 
 
 @pytest.mark.parametrize("targets", [(), ("base", "champion"), ("base", "{challenger}"), ("base", "{beginning}")])
@@ -27,8 +41,72 @@ def test_two_targets_are_compared_on_the_items_of_the_turn(
     with after() as context:
         found = evaluate(context, [target.format(**names) for target in targets], on_metric=no_grading)
     assert found["evaluation_id"] == finished.report["evaluation"]["evaluation_id"]
-    assert plain(found["suites"]) == finished.report["evaluation"]["suites"]
+    assert plain(without_worst(found["suites"])) == finished.report["evaluation"]["suites"]
     assert plain(found["comparison"]) == finished.report["decision"]["comparisons"]
+
+
+def test_a_comparison_leaves_a_page_with_a_picture(finished: Finished, after: Open, home: Path) -> None:
+    with after() as context:
+        found = evaluate(context, ["base", "champion"], on_metric=no_grading)
+    page, picture = Path(found["page"]), Path(found["picture"])
+    assert page.parent == picture.parent == home / "evaluations" / found["evaluation_id"]
+    text = page.read_text()
+    for measure in found["comparison"]:
+        assert f"| {measure['name'].replace('_', ' ')} | {measure['items']} |" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_score_names_its_worst_items_and_the_store_does_not(finished: Finished, after: Open) -> None:
+    with after() as context:
+        found = evaluate(context, ["champion"], ["perplexity", "repetition"])
+        stored = [score for kept in context.store.list_evaluations() for score in kept["scores"][finished.challenger]]
+    assert stored
+    assert not any("worst" in score for score in stored)
+    scores = {score["name"]: score for score in found["suites"][finished.challenger]}
+    worst = scores["bits_per_byte"]["worst"]
+    values = [item["value"] for item in worst]
+    assert len(worst) == 5
+    assert values == sorted(values, reverse=True)
+    assert values[0] > scores["bits_per_byte"]["mean"]
+    items = {
+        line["id"]: line
+        for line in map(orjson.loads, (Path(found["path"]) / "items-perplexity.jsonl").read_bytes().splitlines())
+    }
+    for item in worst:
+        question = next(m["content"] for m in reversed(items[item["id"]]["messages"]) if m["role"] == "user")
+        assert item["question"] == (question if len(question) <= 300 else f"{question[:298]} …")
+        assert item["said"] is None
+    assert all(isinstance(item["said"], str) for item in scores["distinct_2"]["worst"])
+
+
+def test_every_adapter_that_a_run_kept_is_graded(finished: Finished, after: Open) -> None:
+    run_id = finished.report["run"]["run_id"]
+    with after() as context:
+        found = evaluate_checkpoints(context, "latest", ["perplexity"])
+        again = evaluate_checkpoints(context, run_id, ["perplexity"], on_metric=no_grading)
+    steps = [one["step"] for one in found["checkpoints"]]
+    assert steps[-1] is None
+    assert len(steps) > 3, "more than the two that a run goes on from"
+    assert steps[:-1] == sorted(set(steps[:-1]))
+    assert list(found["suites"]) == ["base", *(one["target"] for one in found["checkpoints"])]
+    ended = {score["name"]: score["mean"] for score in found["suites"][run_id]}
+    known = finished.report["evaluation"]["suites"][finished.challenger]
+    assert ended["bits_per_byte"] == pytest.approx(
+        next(s["mean"] for s in known if s["name"] == "bits_per_byte"), rel=1e-5
+    )
+    bits = {target: scores[1]["mean"] for target, scores in found["suites"].items()}
+    assert bits[found["best"]["bits_per_byte"]] == min(bits.values())
+    assert found["overfitting"] is None
+    assert plain(again) == plain(found)
+
+
+def test_a_suite_without_items_is_left_out_and_alone_it_says_so(after: Open) -> None:
+    with after() as context:
+        found = evaluate(context, ["base"], ["perplexity", "parity"])
+        assert found["skipped"] == ["parity"]
+        assert {score["suite"] for score in found["suites"]["base"]} == {"perplexity"}
+        with pytest.raises(NotFoundError, match="has no items for parity"):
+            evaluate(context, ["base"], ["parity"])
 
 
 def test_the_store_knows_the_evaluation_of_the_turn(finished: Finished, after: Open) -> None:
@@ -67,10 +145,32 @@ def test_an_evaluation_that_is_stopped_ends_at_once_and_leaves_no_scores(after: 
         before = set((home / "evaluations").iterdir())
         with pytest.raises(KeyboardInterrupt):
             evaluate(context, ["champion"], on_metric=stop)
-    (folder,) = set((home / "evaluations").iterdir()) - before
-    # A worker that went on to its end would have left these.
-    assert not (folder / "result.json").exists()
-    assert not (folder / "scores.json").exists()
+        (folder,) = set((home / "evaluations").iterdir()) - before
+        # A worker that went on to its end would have left these.
+        assert not (folder / "result.json").exists()
+        assert not (folder / "scores.json").exists()
+        told: list[dict[str, Any]] = []
+        assert evaluate(context, ["champion"], on_metric=told.append)["path"] == str(folder)
+        assert told[-1]["done"] == told[-1]["total"] == len(context.recipe.evaluate.suites)
+
+
+def test_a_new_evaluation_asks_no_model_what_it_said_before(finished: Finished, after: Open, home: Path) -> None:
+    def entries() -> int:
+        with sqlite3.connect(home / "answers.db") as database:
+            (count,) = database.execute("SELECT count(*) FROM entries").fetchone()
+        database.close()
+        return int(count)
+
+    with after() as context:
+        before = entries()
+        assert before > 0
+        assert home.joinpath("answers.db").stat().st_mode & 0o077 == 0
+        found = evaluate(context, ["champion"])
+        assert found["evaluation_id"] != finished.report["evaluation"]["evaluation_id"]
+        assert entries() == before, "nothing was asked that was not known"
+        known = finished.report["evaluation"]["suites"][finished.challenger]
+        assert [s["mean"] for s in found["suites"][finished.challenger]] == [s["mean"] for s in known]
+        assert forget(context.home.answers, [found["suites"][finished.challenger][0]["worst"][0]["id"]]) > 0
 
 
 def test_the_items_are_held_out(finished: Finished) -> None:
@@ -119,3 +219,23 @@ def test_before_any_turn_there_is_nothing_to_grade_on(begin: Open) -> None:
             evaluate(context)
         with pytest.raises(NotFoundError, match="no adapter is in service in slot main; evaluate 'base'"):
             evaluate(context, ["champion"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: replace(a, weights={name: (x, y * np.nan) for name, (x, y) in a.weights.items()}), "is damaged: "),
+        (lambda a: replace(a, base_fingerprint="0" * 32), "was trained on another base"),
+    ],
+)
+def test_an_adapter_that_cannot_be_graded_is_refused_in_a_sentence(
+    finished: Finished, after: Open, home: Path, spoil: Callable[[Adapter], Adapter], message: str
+) -> None:
+    with after() as context:
+        folder = Registry(context.home, context.store).path(finished.challenger)
+        for file in folder.iterdir():
+            file.chmod(0o600)
+        spoil(Adapter.read(folder)).write(folder)
+        with pytest.raises(ModelError, match=message):
+            evaluate(context, ["base", "champion"], ["perplexity"])
+    assert not list(home.glob("evaluations/*/comparison.md"))

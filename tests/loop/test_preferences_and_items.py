@@ -11,6 +11,7 @@ import pytest
 
 from samloop.curate.preference import OPPOSITE
 from samloop.errors import RecipeError
+from samloop.evaluate.retention import packaged
 from samloop.home import Home
 from samloop.loop.collect import collect
 from samloop.loop.context import Context
@@ -87,7 +88,8 @@ def test_an_item_of_a_named_file_stays_out_and_is_listed(opened: Any, tmp_path: 
 
 def test_the_routing_suite_brings_items_that_its_own_source_keeps_back_itself(opened: Any, tmp_path: Path) -> None:
     items = evaluation_items(opened())
-    assert set(items) == {"routing"}
+    assert set(items) == {"retention", "routing"}
+    assert items["retention"] == tuple(item["messages"][0]["content"] for item in packaged())
     assert set(items["routing"]) == {item["task"] for item in held_out()}
     (report,) = collect(opened(), [SourceSettings(kind="routing", location="")]).sources
     assert "contains an evaluation item" not in report.reasons

@@ -13,7 +13,7 @@ from tiny import build_base
 
 from samloop import plugins
 from samloop.errors import ModelError
-from samloop.protocols import AdapterRef, Model
+from samloop.protocols import AdapterRef, BatchedModel, Model, generate_many, logprobs_of
 from samloop.train.adapter import Adapter
 from samloop.train.base import Base
 from samloop.train.job import TrainJob
@@ -89,10 +89,30 @@ def test_use_switches_and_gives_the_base_back_exactly(base: Path, backend: str, 
 def test_scoring_in_small_portions_changes_nothing(base: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_model(backend, base)
     whole = model.logprobs(SEQUENCES)
-    monkeypatch.setattr("samloop.train.sampling.LOGITS_BYTES", 4 * 320)
-    for one, other in zip(whole, model.logprobs(SEQUENCES), strict=True):
+    module = plugins.load("backends", backend).__module__
+    small = {"cpu": 6} if backend == "torch" else 6
+    monkeypatch.setattr(f"{module}.TOKENS_AT_ONCE", small)
+    memory = "torch_loss" if backend == "torch" else "mlx_backend"
+    monkeypatch.setattr(f"samloop.train.{memory}.CHUNK_BYTES", 3 * 4 * 320)
+    for one, other in zip(whole, open_model(backend, base).logprobs(SEQUENCES), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     assert model.logprobs([]) == []
+
+
+def test_some_tokens_are_scored_as_all_are(
+    base: Path, backend: str, adapters: list[AdapterRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [np.arange(len(sequence)) % 3 == 2 for sequence in SEQUENCES]
+    for heads in (None, frozenset[str]()):
+        if heads is not None:
+            module = plugins.load("backends", backend).__module__
+            monkeypatch.setattr(f"{module}.PLAIN_HEADS", heads)
+        model = open_model(backend, base, *adapters)
+        model.use("one")
+        found = logprobs_of(model, SEQUENCES, wanted)
+        for some, whole, chosen in zip(found, model.logprobs(SEQUENCES), wanted, strict=True):
+            assert (some.dtype, some.shape) == (np.float32, (chosen[1:].sum(),))
+            np.testing.assert_allclose(some, whole[chosen[1:]], atol=1e-5)
 
 
 def test_generation_is_greedy_with_a_cache(base: Path, backend: str) -> None:
@@ -126,6 +146,45 @@ def test_generation_stops_at_the_end_of_the_turn(base: Path, backend: str) -> No
     first = tokens.index(tokens[4])
     model.tokenizer.end_ids = frozenset({tokens[4]})
     assert list(model.generate([1, 40, 50], max_new_tokens=12, temperature=1.0, seed=3)) == tokens[:first]
+
+
+PROMPTS = [SEQUENCES[3], [1, 40, 50], [7], [1, 40, 50, 60], [30, 31], [5, 6, 7, 8, 9, 10, 11], [7], [12, 13, 14]]
+
+
+@pytest.mark.parametrize("room", [4096, 60])
+def test_many_prompts_at_once_are_answered_as_each_alone(
+    base: Path, backend: str, adapters: list[AdapterRef], monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """In one batch and in several, with rows that end at different places and rows of equal length."""
+    monkeypatch.setattr("samloop.train.torch_backend.TOKENS_AT_ONCE", {"cpu": room // 2})
+    if backend == "mlx":
+        monkeypatch.setattr("samloop.train.mlx_backend.TOKENS_AT_ONCE", room)
+    model = open_model(backend, base, *adapters)
+    assert isinstance(model, BatchedModel)
+    ends = []
+    for name in (None, "one", "other"):
+        model.use(name)
+        whole = [list(model.generate(prompt, max_new_tokens=20)) for prompt in PROMPTS]
+        said = [token for answer in whole for token in answer[3:]]
+        model.tokenizer.end_ids = frozenset({max(set(said), key=said.count), said[-1]})
+        alone = [list(model.generate(prompt, max_new_tokens=20)) for prompt in PROMPTS]
+        assert model.generate_many(PROMPTS, max_new_tokens=20) == alone
+        ends += [len(answer) for answer in alone]
+    assert len(set(ends)) > 3, "rows are to end at different places"
+    assert model.generate_many([[1, 40]], max_new_tokens=0) == [[]]
+    assert model.generate_many([], max_new_tokens=4) == []
+
+
+def test_a_model_that_knows_no_batches_is_asked_one_by_one(base: Path) -> None:
+    whole = open_model("torch", base)
+
+    class Plain:
+        tokenizer = whole.tokenizer
+        use, logprobs, generate = whole.use, whole.logprobs, whole.generate
+
+    assert not isinstance(Plain(), BatchedModel)
+    found = generate_many(Plain(), PROMPTS, max_new_tokens=6)
+    assert found == generate_many(whole, PROMPTS, max_new_tokens=6)
 
 
 @pytest.mark.parametrize("trained_on", ["torch", "mlx"])
@@ -216,6 +275,20 @@ def test_an_adapter_of_another_base_is_refused(backend: str, adapters: list[Adap
         replace(anonymous, weights=weights).write(folder)
         with pytest.raises(ModelError, match=message):
             open_model(backend, twin, AdapterRef(name="x", path=folder))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_adapter_with_weights_that_are_no_numbers_is_refused(
+    base: Path, backend: str, adapters: list[AdapterRef], tmp_path: Path, value: float
+) -> None:
+    whole = Adapter.read(adapters[0].path)
+    name, (a, b) = next(iter(whole.weights.items()))
+    spoilt = b.copy()
+    spoilt[0, 0] = value
+    (tmp_path / "spoilt").mkdir()
+    replace(whole, weights={**whole.weights, name: (a, spoilt)}).write(tmp_path / "spoilt")
+    with pytest.raises(ModelError, match=f"is damaged: its weights of {name} are no finite numbers"):
+        open_model(backend, base, AdapterRef(name="x", path=tmp_path / "spoilt"))
 
 
 def _without(*names: str) -> Callable[[Path], Any]:

@@ -81,7 +81,8 @@ def show(
                     time.sleep(FOLLOW_SECONDS)
                     record = runs.find_run(context, record["run_id"])
         paused = runs.pause_reason(record)
-    data = {**_plain(record), "pause_reason": paused, "metrics": _metrics(record)}
+        parted = runs.overfitting_of(record)
+    data = {**_plain(record), "pause_reason": paused, "overfitting": parted, "metrics": _metrics(record)}
 
     def show_run() -> None:
         train.show(session.out, data)
@@ -93,6 +94,7 @@ def show(
                 "started": when(started) if started else None,
                 "took": duration(finished - started) if started and finished else None,
                 "paused": paused,
+                "overfitting": parted["sentence"] if parted else None,
                 "error": record.get("error"),
             }
         )

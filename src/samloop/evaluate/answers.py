@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from samloop.protocols import Model
+from samloop.protocols import Model, generate_many
 from samloop.text.template import encode_prompt
+
+ANSWER_TOKENS: Final = 64
+"""Bound on an answer of the suites that judge how a model speaks. It is one for all of them, so that they share what
+was said; loops and falling apart show within it, and a small machine answers a hundred questions in minutes."""
 
 
 def answer_texts(
@@ -18,8 +22,6 @@ def answer_texts(
         conversations: messages, the last of them the user's.
         max_new_tokens: bound on each answer.
     """
-    texts = []
-    for messages in conversations:
-        ids = list(model.generate(encode_prompt(model.tokenizer, messages), max_new_tokens=max_new_tokens))
-        texts.append(model.tokenizer.decode(ids).strip())
-    return texts
+    prompts = [encode_prompt(model.tokenizer, messages) for messages in conversations]
+    found = generate_many(model, prompts, max_new_tokens=max_new_tokens)
+    return [model.tokenizer.decode(ids).strip() for ids in found]

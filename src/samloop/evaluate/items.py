@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samloop.protocols import Model
+from samloop.protocols import Model, logprobs_of
 from samloop.text.template import Encoded
 
 
@@ -16,11 +16,14 @@ def answer_nats(model: Model, encoded: Sequence[Encoded]) -> list[float]:
 
     All go to the model in one call; a backend batches them by length.
     """
-    logprobs = model.logprobs([one.ids.tolist() for one in encoded])
-    return [
-        -float(np.asarray(found, dtype=np.float64)[one.trainable[1:]].sum())
-        for one, found in zip(encoded, logprobs, strict=True)
-    ]
+    found = logprobs_of(model, [one.ids.tolist() for one in encoded], [one.trainable for one in encoded])
+    return [-float(np.asarray(logprobs, dtype=np.float64).sum()) for logprobs in found]
+
+
+def question_of(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The messages of an item without the answer at their end."""
+    messages = list(item["messages"])
+    return messages[:-1] if messages[-1]["role"] == "assistant" else messages
 
 
 def group_of(item: Mapping[str, Any]) -> str:

@@ -25,6 +25,9 @@ class EvaluateJob:
         adapters: every adapter among the targets.
         targets: what to grade, in order: "base" or names of adapters; empty: the base, then each adapter.
         suites: by suite name the JSONL file of its items.
+        base_digest: of the base's files; with `cache`, what was answered before is found again.
+        cache: file of what models said before; None: each evaluation asks for itself.
+        cache_bytes: the most that it may hold.
         samples: JSONL file of questions to answer in full, ``{"id", "messages", "expected"}``; None: none.
         max_new_tokens: bound on such an answer.
     """
@@ -35,6 +38,9 @@ class EvaluateJob:
     adapters: tuple[AdapterRef, ...] = ()
     targets: tuple[str, ...] = ()
     suites: Mapping[str, Path]
+    base_digest: str = ""
+    cache: Path | None = None
+    cache_bytes: int = 0
     samples: Path | None = None
     max_new_tokens: int = 48
 
@@ -56,6 +62,9 @@ class EvaluateJob:
             "adapters": [{"name": a.name, "path": str(a.path), "quantise": a.quantise} for a in self.adapters],
             "targets": list(self.targets),
             "suites": {name: str(path) for name, path in self.suites.items()},
+            "base_digest": self.base_digest,
+            "cache": str(self.cache) if self.cache else None,
+            "cache_bytes": self.cache_bytes,
             "samples": str(self.samples) if self.samples else None,
             "max_new_tokens": self.max_new_tokens,
         }
@@ -80,6 +89,7 @@ class EvaluateJob:
                     "adapters": tuple(AdapterRef(**{**one, "path": Path(one["path"])}) for one in adapters),
                     "targets": tuple(values.get("targets", ())),
                     "suites": {name: Path(path) for name, path in values["suites"].items()},
+                    "cache": Path(values["cache"]) if values.get("cache") else None,
                     "samples": Path(values["samples"]) if values.get("samples") else None,
                 }
             )

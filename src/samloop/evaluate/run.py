@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,10 @@ import orjson
 from samloop import plugins
 from samloop.errors import InputError
 from samloop.evaluate.answers import answer_texts
+from samloop.evaluate.cache import Cache
 from samloop.evaluate.job import BASE, EvaluateJob
+from samloop.evaluate.remember import Remembering
+from samloop.files import sha256_file
 from samloop.protocols import AdapterRef, Model, Score
 
 Item = Mapping[str, Any]
@@ -40,6 +44,8 @@ def evaluate(
     for done, (target, name) in enumerate(pairs, start=1):
         started = time.perf_counter()
         model.use(target)
+        if isinstance(model, Remembering):
+            model.about(name, [str(item["id"]) for item in suites[name]])
         scores[target] += graders[name](model, suites[name])
         on_metric(
             {
@@ -78,15 +84,19 @@ def run(
     samples = read_items(job.samples) if job.samples else []
     scores: dict[str, list[dict[str, Any]]] = {}
     answers: dict[str, list[str]] = {}
+    cache = Cache(job.cache, job.cache_bytes)
     for form, targets in _by_form(job).items():
-        model = load(job.base, [adapter for adapter in job.adapters if adapter.name in targets], form)
+        refs = [adapter for adapter in job.adapters if adapter.name in targets]
+        model = Remembering(load(job.base, refs, form), cache, _identities(job, refs, form))
         names = {target: None if target == BASE else target for target in targets}
         before = len(scores) * len(suites)
         counted = _from(before, len(job.targets) * len(suites), on_metric)
         graded = evaluate(model, list(names.values()), suites, counted)
         scores |= {target: [score.to_dict() for score in graded[name]] for target, name in names.items()}
+        model.about("samples", [str(sample["id"]) for sample in samples])
         answers |= _answered(model, names, samples, job.max_new_tokens)
         del model  # before the next one takes its place in memory
+    cache.close()
     return {
         "scores": {target: scores[target] for target in job.targets},
         "samples": [
@@ -99,6 +109,20 @@ def run(
             for at, sample in enumerate(samples)
         ],
     }
+
+
+def _identities(job: EvaluateJob, refs: Sequence[AdapterRef], form: str) -> dict[str | None, str]:
+    """What tells base and adapters from all others, by the name they are used by."""
+    base = f"{job.backend} {form} {job.base_digest}"
+    if job.cache is None:  # what is remembered ends with this evaluation, in which names are enough
+        return {None: base, **{ref.name: f"{base} {ref.name}" for ref in refs}}
+    return {None: base, **{ref.name: f"{base} {_digest(ref.path)}" for ref in refs}}
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 of the files that make an adapter, in whatever layouts it lies there."""
+    found = sorted([*folder.glob("*.safetensors"), *folder.glob("adapter_config.json")])
+    return hashlib.sha256(" ".join(f"{file.name} {sha256_file(file)}" for file in found).encode()).hexdigest()
 
 
 def _by_form(job: EvaluateJob) -> dict[str, list[str]]:

@@ -11,13 +11,14 @@ import orjson
 
 from samloop.curate.decontaminate import item_text
 from samloop.errors import RecipeError
+from samloop.evaluate.retention import packaged
 from samloop.files import absolute, readable
 from samloop.sources.routing import held_out
 
 if TYPE_CHECKING:
     from samloop.loop.context import Context  # with the store, which curation in bulk has no use for
 
-BRINGING: Final = ("routing",)
+BRINGING: Final = ("retention", "routing")
 """Suites that bring items of their own. Those of the others are a dataset's test split, which its split keeps out."""
 
 
@@ -36,12 +37,12 @@ def items_named(names: Sequence[str], start: Path | None = None) -> dict[str, tu
     Raises:
         RecipeError: as `evaluation_items`.
     """
-    return {name: _routing() if name == "routing" else _of_file(name, absolute(name, start)) for name in names}
+    return {name: _brought(name) if name in BRINGING else _of_file(name, absolute(name, start)) for name in names}
 
 
 @cache
-def _routing() -> tuple[str, ...]:
-    return tuple(item_text(item) for item in held_out())
+def _brought(suite: str) -> tuple[str, ...]:
+    return tuple(item_text(item) for item in (held_out() if suite == "routing" else packaged()))
 
 
 def _of_file(name: str, path: Path) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from samloop.home import Home
 from samloop.loop.context import Context
 from samloop.train.control import Control, Wish
 from samloop.train.guard import describe
-from samloop.train.metrics import read_events
+from samloop.train.metrics import read_events, read_metrics
+from samloop.train.overfitting import overfitting
 
 AT_WORK: Final = ("training", "paused")
 """States of a run whose process lives, or was killed so hard that it could not say so."""
@@ -126,6 +127,13 @@ def pause_reason(run: Mapping[str, Any]) -> str | None:
         return None
     paused = [event for event in read_events(Path(run["path"]) / "metrics.jsonl") if event["event"] == "paused"]
     return describe(paused[-1]) if paused else None
+
+
+def overfitting_of(run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where a run began to learn its examples by heart: {step, last_step, validation_loss, training_loss, rise,
+    sentence}; None where nothing shows it."""
+    found = overfitting(read_metrics(Path(run["path"]) / "metrics.jsonl")) if run.get("path") else None
+    return {**found.to_dict(), "sentence": found.sentence()} if found else None
 
 
 def _at_work(context: Context, run: str, verb: str) -> dict[str, Any]:

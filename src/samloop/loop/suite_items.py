@@ -9,6 +9,8 @@ from typing import Any, Final
 import orjson
 import xxhash
 
+from samloop import plugins
+from samloop.evaluate.retention import packaged
 from samloop.loop.context import Context
 from samloop.prepare.dataset import Dataset
 from samloop.sources.routing import held_out
@@ -17,12 +19,17 @@ Items = list[dict[str, Any]]
 
 
 def items_for(context: Context, suite: str, dataset: Dataset) -> Items:
-    """The items of a suite, at most ``evaluate.max_items``: its own where it brings some, else the test split's.
+    """The items of a suite: its own where it brings some, else the test split's.
 
-    Where there are more, each dataset draws others: what one champion was lucky with is not asked every night.
+    At most ``evaluate.max_items``, and ``evaluate.max_answers`` where each is answered in full. Where there are more,
+    each dataset draws others: what one champion was lucky with is not asked every night.
+
+    Raises:
+        PluginError: there is no such suite.
     """
     items = OWN.get(suite, _test_split)(context, dataset)
-    bound = context.recipe.evaluate.max_items
+    settings, grader = context.recipe.evaluate, plugins.load("suites", suite)
+    bound = min(settings.max_items, settings.max_answers) if getattr(grader, "answers", False) else settings.max_items
     if len(items) > bound:
         # Drawn by hash, so that a turn that died draws the same items again.
         items = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(f"{dataset.digest} {item['id']}".encode()))
@@ -50,5 +57,21 @@ def _read(path: Path) -> Items:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {"routing": _routing}
+def _retention(_context: Context, _dataset: Dataset) -> Items:
+    return packaged()
+
+
+def _parity(context: Context, dataset: Dataset) -> Items:
+    """The teacher's answers in the test split; a question without one has nothing to be compared with."""
+    return [item for item in _test_split(context, dataset) if item["metadata"]["source"] in TAUGHT]
+
+
+TAUGHT: Final = frozenset({"claude_capture", "distillation"})
+"""Sources whose answers are the teacher's."""
+
+OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {
+    "parity": _parity,
+    "retention": _retention,
+    "routing": _routing,
+}
 """Suites that do not grade the dataset's test split, and what gives their items."""

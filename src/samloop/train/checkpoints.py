@@ -17,12 +17,18 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from samloop.errors import TrainingError
-from samloop.files import whole_folder, write_atomic, write_json
+from samloop.files import private_folder, whole_folder, write_atomic, write_json
 from samloop.train.adapter import Adapter, weights_of
 from samloop.train.learner import Learner
 
 KEPT: Final = 2
 """Checkpoints kept: the newest, and one before it should a disk lose the newest."""
+
+STATE: Final = ("optimiser.safetensors", "best.safetensors", "progress.json")
+"""What a checkpoint holds besides its adapter, to go on from it."""
+
+EARLIER: Final = "earlier"
+"""Folder beside that of the checkpoints, with the adapters of some that were before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,18 +77,53 @@ def kept_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
 
 
-def forget_old(folder: Path) -> None:
-    """Remove all checkpoints in `folder` but the newest `KEPT`."""
+def forget_old(folder: Path, adapters: int = 0) -> None:
+    """Remove all checkpoints in `folder` but the newest `KEPT`; of `adapters` older ones the adapter stays.
+
+    Those lie in the folder `EARLIER` beside it, spread as evenly over the steps as they come.
+    """
+    earlier = folder.with_name(EARLIER)
     for old in kept_in(folder)[:-KEPT]:
+        if adapters and not (earlier / old.name).exists():
+            private_folder(earlier)
+            for name in STATE:
+                (old / name).unlink(missing_ok=True)
+            old.replace(earlier / old.name)
         shutil.rmtree(old, ignore_errors=True)
+    for crowded in _crowded(kept_in(earlier), adapters):
+        shutil.rmtree(crowded, ignore_errors=True)
+
+
+def _crowded(found: list[Path], most: int) -> list[Path]:
+    """Which of some checkpoints to remove so that `most` stay: again and again the one nearest to its neighbours."""
+    left, gone = list(found), []
+    while len(left) > most:
+        steps = [0, *map(step_of, left), step_of(left[-1])]
+        gone.append(left.pop(min(range(len(left)), key=lambda at: steps[at + 2] - steps[at])))
+    return gone
+
+
+def step_of(path: Path) -> int:
+    """After how many steps the checkpoint in the folder `path` was made."""
+    return int(path.name.removeprefix("step-"))
+
+
+def adapters_of(run: Path) -> list[Path]:
+    """The folders of all adapters that the run in this folder kept on its way, by step."""
+    return sorted([*kept_in(run / EARLIER), *kept_in(run / "checkpoints")], key=step_of)
 
 
 class Checkpoints:
     """The checkpoints under one folder, for one job on one base and one dataset."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        """`identity` is plain JSON: a checkpoint with another one is never gone on from."""
-        self._folder = folder
+    def __init__(self, folder: Path, identity: Mapping[str, Any], adapters: int = 0) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            identity: plain JSON; a checkpoint with another one is never gone on from.
+            adapters: see `forget_old`.
+        """
+        self._folder, self._adapters = folder, adapters
         self._identity = json.loads(json.dumps(identity))
 
     def save(self, learner: Learner, progress: Progress, best: Adapter | None) -> Path:
@@ -104,7 +145,7 @@ class Checkpoints:
                 f"the checkpoint of step {progress.step} cannot be written to {self._folder} ({error.strerror}); "
                 "make room and start the run again: it goes on from the checkpoint before"
             ) from error
-        forget_old(self._folder)
+        forget_old(self._folder, self._adapters)
         return path
 
     def restore(self, learner: Learner) -> tuple[Progress, Adapter | None]:
@@ -135,7 +176,7 @@ class Checkpoints:
     def last_step(self) -> int | None:
         """The step of the newest checkpoint; None where there is none."""
         found = kept_in(self._folder)
-        return int(found[-1].name.removeprefix("step-")) if found else None
+        return step_of(found[-1]) if found else None
 
     def _compare(self, identity: Mapping[str, Any], path: Path) -> None:
         for name, value in self._identity.items():

@@ -92,7 +92,7 @@ def run(
     data = read(job, tokenizer)
     learner: Learner = backend.learner(base, job)
     identity = {**job.shaping(), "base": base.fingerprint, **data.digests()}
-    checkpoints = Checkpoints(folder / "checkpoints", identity)
+    checkpoints = Checkpoints(folder / "checkpoints", identity, job.earlier_adapters)
     reference = Reference(folder / "reference.safetensors", base.fingerprint, crew, on_written)
     one = _Run(job, folder, learner, checkpoints, reference, data, tokenizer.pad_id, crew, on_written)
     return one.go(on_metric if crew.leads else lambda _: None, should_stop, between_steps)

@@ -15,7 +15,10 @@ from samloop.settings import Train
 from samloop.train.quantise import NONE, resolve
 
 LOCATIONS: Final = frozenset(
-    {"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps", "cluster_shard"}
+    {
+        *("run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps", "earlier_adapters"),
+        "cluster_shard",
+    }
 )
 """Fields that do not shape the weights: a run may be resumed after they changed."""
 
@@ -51,6 +54,7 @@ class TrainJob:
         warmup_share: share of steps with rising learning rate.
         report_steps, evaluate_steps, checkpoint_steps: optimiser steps between metric lines,
             between validations, between checkpoints.
+        earlier_adapters: of how many checkpoints that are gone the adapter stays.
         patience: validations without improvement before stopping; 0: never.
     """
 
@@ -87,6 +91,7 @@ class TrainJob:
     report_steps: int = 10
     evaluate_steps: int = 50
     checkpoint_steps: int = 100
+    earlier_adapters: int = 0
     patience: int = 3
 
     @classmethod

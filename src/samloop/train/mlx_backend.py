@@ -21,6 +21,7 @@ from samloop.train.adapter import Adapter, Weights, initial, plan
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.many import answer_many
 from samloop.train.pairs import PairBatch
 from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
@@ -33,12 +34,12 @@ try:
     import mlx.core as mx
     from mlx import nn, optimizers
     from mlx.utils import tree_flatten, tree_map, tree_unflatten
-    from mlx_lm.models.cache import make_prompt_cache
+    from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
     from mlx_lm.tuner.lora import LoRALinear
     from mlx_lm.utils import load_model
 
     from samloop.train import mlx_quantise
-    from samloop.train.mlx_memory import checkpointed, nats_each
+    from samloop.train.mlx_memory import CHUNK_BYTES, checkpointed, nats_each
 except ImportError:
     raise MissingExtraError("mlx", "training on MLX") from None
 
@@ -46,6 +47,10 @@ except ImportError:
 TOKENS_AT_ONCE = 2048
 """A batch goes through the network in parts of at most so many tokens, and their gradients add up: memory for what
 the backward pass needs is bounded by this and not by the batch."""
+
+
+LOGITS_BYTES = 128 * 2**20
+"""Room for float32 logits at a time when scoring with a base whose head is not `PLAIN_HEADS`'."""
 
 
 class MlxBackend:
@@ -116,6 +121,23 @@ class _Network:
             return chosen
         logits: mx.array = self._head()(self.model.model(ids)[rows, positions]).astype(mx.float32)
         return logits
+
+    def nats_at(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> mx.array:
+        """float32 nats of ids[row, position + 1] at the given positions of padded int32 ids [batch, tokens]."""
+        inputs, targets = mx.array(ids[:, :-1]), mx.array(ids[rows, positions + 1])
+        at = (_indices(rows), _indices(positions))
+        if not self.plain_head:
+            logits = self.logits_at(inputs, *at)
+            each: mx.array = nn.losses.cross_entropy(logits, targets)
+            return each
+        hidden, head = self.model.model(inputs)[at], self._head()
+        size, parts = max(1, CHUNK_BYTES // (4 * self.vocabulary)), []
+        for start in range(0, len(targets), size):
+            part = slice(start, start + size)
+            nats = nn.losses.cross_entropy(head(hidden[part]).astype(mx.float32), targets[part])
+            mx.eval(nats)  # so that the logits of the next chunk take the place of these
+            parts.append(nats)
+        return mx.concatenate(parts)
 
     def _head(self) -> Callable[[mx.array], mx.array]:
         """Hidden states to logits."""
@@ -321,11 +343,20 @@ class MlxModel:
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `protocols.Model.logprobs`."""
-        return score(sequences, self.tokenizer.pad_id, self._vocabulary, self._score)
+        return self._scored(sequences, None)
+
+    def logprobs_of(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `protocols.BatchedModel.logprobs_of`."""
+        return self._scored(sequences, wanted)
+
+    def _scored(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+        room = TOKENS_AT_ONCE
+        if not self._network.plain_head:  # then the logits of a whole batch stand in memory at once
+            room = max(1, min(room, LOGITS_BYTES // (4 * self._vocabulary)))
+        return score(sequences, wanted, self._score, pad_id=self.tokenizer.pad_id, max_tokens=room)
 
     def _score(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        logits = self._network.logits_at(mx.array(ids), _indices(rows), _indices(positions))
-        return np.array(-nn.losses.cross_entropy(logits, mx.array(ids[rows, positions + 1])))
+        return np.array(-self._network.nats_at(ids, rows, positions))
 
     def generate(
         self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
@@ -340,6 +371,40 @@ class MlxModel:
                 return
             yield token
             feed = [token]
+
+    def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """See `protocols.BatchedModel.generate_many`.
+
+        Architectures that remember more than keys and values, or only the latest of them, answer one by one.
+        """
+        if any(type(layer) is not KVCache for layer in make_prompt_cache(self._network.model)):
+            return [list(self.generate(prompt, max_new_tokens=max_new_tokens)) for prompt in prompts]
+        return answer_many(
+            prompts,
+            lambda padding: _Rows(self._network.model, padding),
+            max_new_tokens=max_new_tokens,
+            max_tokens=TOKENS_AT_ONCE,
+            pad_id=self.tokenizer.pad_id,
+            end_ids=self.tokenizer.end_ids,
+        )
+
+
+class _Rows:
+    """Prompts under way; see `many.Rows`."""
+
+    def __init__(self, model: Any, padding: np.ndarray) -> None:
+        self._model = model
+        self._caches = [BatchKVCache(padding.tolist()) for _ in make_prompt_cache(model)]
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """See `many.Rows.step`."""
+        logits = self._model(_indices(tokens), cache=self._caches)[:, -1]
+        return np.array(mx.argmax(logits.astype(mx.float32), axis=-1)).astype(np.int64)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """See `many.Rows.keep`."""
+        for cache in self._caches:
+            cache.filter(_indices(rows))
 
 
 def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import numpy as np
 
 from samloop.train.batches import by_length
-
-LOGITS_BYTES: Final = 128 * 2**20
-"""Room for float32 logits at a time when scoring; what is more is scored in turns."""
 
 Scorer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -35,25 +31,37 @@ class Sampler:
         return int(np.searchsorted(total, self._generator.random() * total[-1], side="right"))
 
 
-def score(sequences: Sequence[Sequence[int]], pad_id: int, vocabulary: int, scorer: Scorer) -> list[np.ndarray]:
-    """Log-probabilities, in nats, of each token given those before it; see `protocols.Model.logprobs`.
+def score(
+    sequences: Sequence[Sequence[int]],
+    wanted: Sequence[np.ndarray] | None,
+    scorer: Scorer,
+    *,
+    pad_id: int,
+    max_tokens: int,
+) -> list[np.ndarray]:
+    """Log-probabilities, in nats, of tokens given those before them; see `protocols.BatchedModel.logprobs_of`.
 
     Sequences of similar length share a batch, padded on the right.
 
     Args:
+        wanted: the tokens that count; None: all but the first.
         scorer: (ids [batch, tokens], rows, positions) to float32 log-probabilities of ids[row, position + 1].
+        max_tokens: of one batch, padding included.
     """
-    results = [np.zeros(max(0, len(sequence) - 1), dtype=np.float32) for sequence in sequences]
-    limit = max(1, LOGITS_BYTES // (4 * vocabulary))
-    for indices in by_length([len(sequence) for sequence in sequences], max_tokens=limit):
-        counts = [len(results[i]) for i in indices]
+    lengths = [len(sequence) for sequence in sequences]
+    counted = [np.arange(max(0, length - 1)) for length in lengths]
+    if wanted is not None:
+        counted = [np.flatnonzero(chosen[1:]) for chosen in wanted]
+    results = [np.zeros(len(positions), dtype=np.float32) for positions in counted]
+    for indices in by_length(lengths, max_tokens=max_tokens):
+        counts = [len(counted[i]) for i in indices]
         if not any(counts):
             continue
-        ids = np.full((len(indices), max(counts) + 1), pad_id, dtype=np.int32)
+        ids = np.full((len(indices), max(lengths[i] for i in indices)), pad_id, dtype=np.int32)
         for row, index in enumerate(indices):
-            ids[row, : len(sequences[index])] = sequences[index]
+            ids[row, : lengths[index]] = sequences[index]
         rows = np.repeat(np.arange(len(indices)), counts)
-        positions = np.concatenate([np.arange(count) for count in counts])
+        positions = np.concatenate([counted[i] for i in indices])
         values = scorer(ids, rows, positions)
         for index, part in zip(indices, np.split(values, np.cumsum(counts)[:-1]), strict=True):
             results[index] = part.astype(np.float32, copy=False)

@@ -25,6 +25,7 @@ from samloop.train.adapter import PEFT_PREFIX, Adapter, Weights, initial, plan, 
 from samloop.train.base import PLAIN_HEADS, Base
 from samloop.train.batches import Batch
 from samloop.train.job import TrainJob
+from samloop.train.many import answer_many
 from samloop.train.pairs import PairBatch
 from samloop.train.quantise import NONE
 from samloop.train.sampling import Sampler, score
@@ -54,6 +55,10 @@ NAME: Final = "adapter"
 TOKENS_AT_ONCE: Final = {"cpu": 1024, "cuda": 8192}
 """A batch goes through the network in parts of at most so many tokens, and their gradients add up: memory for what
 the backward pass needs is bounded by this and not by the batch. A CPU is no faster with more, a GPU is."""
+
+
+LOGITS_BYTES: Final = 128 * 2**20
+"""Room for float32 logits at a time when scoring with a base whose head is not `PLAIN_HEADS`'."""
 
 
 class TorchBackend:
@@ -131,6 +136,16 @@ class _Network:
             else:
                 logits = self.model(input_ids=tokens, use_cache=False).logits[at]
         return cast("torch.Tensor", logits.float())
+
+    def nats_at(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> torch.Tensor:
+        """float32 nats of ids[row, position + 1] at the given positions of padded int32 ids [batch, tokens]."""
+        wanted = self.tensor(ids[rows, positions + 1].astype(np.int64))
+        if not self.plain_head:
+            return functional.cross_entropy(self.logits_at(ids, rows, positions), wanted, reduction="none")
+        with self.autocast():
+            hidden = self._hidden(self.tensor(ids[:, :-1].astype(np.int64)))
+            at = hidden[self.tensor(rows), self.tensor(positions)]
+            return nats_each(at, self.model.get_output_embeddings().weight, wanted)
 
     def nats_each(self, batch: Batch) -> torch.Tensor:
         """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
@@ -356,13 +371,21 @@ class TorchModel:
 
     def logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `protocols.Model.logprobs`."""
-        return score(sequences, self.tokenizer.pad_id, self._vocabulary, self._score)
+        return self._scored(sequences, None)
+
+    def logprobs_of(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `protocols.BatchedModel.logprobs_of`."""
+        return self._scored(sequences, wanted)
+
+    def _scored(self, sequences: Sequence[Sequence[int]], wanted: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+        room, network = self._network.tokens_at_once, self._network
+        if not network.plain_head:  # then the logits of a whole batch stand in memory at once
+            room = max(1, min(room, LOGITS_BYTES // (4 * self._vocabulary)))
+        return score(sequences, wanted, self._score, pad_id=self.tokenizer.pad_id, max_tokens=room)
 
     def _score(self, ids: np.ndarray, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            logits = self._network.logits_at(ids, rows, positions)
-            targets = self._network.tensor(ids[rows, positions + 1].astype(np.int64))
-            return (-functional.cross_entropy(logits, targets, reduction="none")).cpu().numpy()
+            return -self._network.nats_at(ids, rows, positions).cpu().numpy()
 
     def generate(
         self, prompt: Sequence[int], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
@@ -383,6 +406,51 @@ class TorchModel:
                 return
             yield token
             feed = [token]
+
+    def generate_many(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """See `protocols.BatchedModel.generate_many`."""
+        return answer_many(
+            prompts,
+            lambda padding: _Rows(self._network, padding),
+            max_new_tokens=max_new_tokens,
+            max_tokens=2 * self._network.tokens_at_once,
+            pad_id=self.tokenizer.pad_id,
+            end_ids=self.tokenizer.end_ids,
+        )
+
+
+class _Rows:
+    """Prompts under way; see `many.Rows`."""
+
+    def __init__(self, network: _Network, padding: np.ndarray) -> None:
+        self._network, self._cache, self._read = network, None, 0
+        self._padding = network.tensor(padding.astype(np.int64))[:, None]
+        self._padded = bool(padding.any())  # without padding the attention is the plain causal one, which is faster
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """See `many.Rows.step`."""
+        options: dict[str, Any] = {}
+        if self._padded:
+            places = torch.arange(self._read + tokens.shape[1], device=self._network.device)[None]
+            options["attention_mask"] = (places >= self._padding).long()
+            options["position_ids"] = (places[:, self._read :] - self._padding).clamp(min=0)
+        with torch.inference_mode(), self._network.autocast():
+            out = self._network.model(
+                input_ids=self._network.tensor(tokens),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **options,
+            )
+        self._cache, self._read = out.past_key_values, self._read + tokens.shape[1]
+        return cast("np.ndarray", out.logits[:, -1].float().argmax(-1).cpu().numpy())
+
+    def keep(self, rows: np.ndarray) -> None:
+        """See `many.Rows.keep`."""
+        chosen = self._network.tensor(rows)
+        with torch.inference_mode():
+            self._cache.batch_select_indices(chosen)  # type: ignore[attr-defined]
+        self._padding = self._padding[chosen]
 
 
 def _has_bfloat16(device: torch.device) -> bool:
