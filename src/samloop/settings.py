@@ -214,6 +214,14 @@ class Evaluate(Section):
 
     suites: tuple[str, ...] = Field(("perplexity", "routing"), description="names of suite plug-ins")
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
+    own: tuple[str, ...] = Field((), description="JSONL files of questions with checks, for the suite own")
+    code_file: str = Field("", description="JSONL file in HumanEval's format for the suite code; empty: our own")
+    instructions_file: str = Field(
+        "", description="JSONL file in IFEval's format for the suite instructions; empty: our own"
+    )
+    hallucination_file: str = Field(
+        "", description="JSONL file of context, question, answer for the suite hallucination; empty: our own"
+    )
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")
 

@@ -11,13 +11,15 @@ import orjson
 
 from samloop.curate.decontaminate import item_text
 from samloop.errors import RecipeError
+from samloop.evaluate import instruction_items
 from samloop.files import absolute, readable
+from samloop.loop.items_files import PACKAGED, Item, code_item, context_item, read_file
 from samloop.sources.routing import held_out
 
 if TYPE_CHECKING:
     from samloop.loop.context import Context  # with the store, which curation in bulk has no use for
 
-BRINGING: Final = ("routing",)
+BRINGING: Final = ("routing", "code", "instructions", "hallucination")
 """Suites that bring items of their own. Those of the others are a dataset's test split, which its split keeps out."""
 
 
@@ -36,12 +38,23 @@ def items_named(names: Sequence[str], start: Path | None = None) -> dict[str, tu
     Raises:
         RecipeError: as `evaluation_items`.
     """
-    return {name: _routing() if name == "routing" else _of_file(name, absolute(name, start)) for name in names}
+    return {name: _packaged(name) if name in BRINGING else _of_file(name, absolute(name, start)) for name in names}
 
 
 @cache
-def _routing() -> tuple[str, ...]:
-    return tuple(item_text(item) for item in held_out())
+def _packaged(suite: str) -> tuple[str, ...]:
+    """What the packaged items of a suite ask."""
+    if suite == "routing":
+        return tuple(item_text(item) for item in held_out())
+    if suite == "instructions":
+        return tuple(item_text({"messages": item["messages"]}) for item in instruction_items.packaged())
+    become = {"code": code_item, "hallucination": context_item}[suite]
+    return tuple(map(_question, read_file(PACKAGED / f"{suite}.jsonl", become)))
+
+
+def _question(item: Item) -> str:
+    """What an item asks, without the words that every one of its suite is asked with."""
+    return str(item.get("prompt") or item["context"])
 
 
 def _of_file(name: str, path: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import orjson
 import xxhash
 
 from samloop.loop.context import Context
+from samloop.loop.items_suites import code_items, context_items, instruction_prompts, own_items
 from samloop.prepare.dataset import Dataset
 from samloop.sources.routing import held_out
 
@@ -46,5 +47,11 @@ def _read(path: Path) -> Items:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {"routing": _routing}
+OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {
+    "routing": _routing,
+    "code": code_items,
+    "instructions": instruction_prompts,
+    "own": own_items,
+    "hallucination": context_items,
+}
 """Suites that do not grade the dataset's test split, and what gives their items."""
