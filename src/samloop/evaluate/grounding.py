@@ -108,18 +108,21 @@ def names(text: str) -> list[str]:
     """The names in a text: capitalised words, without the word that only begins a sentence.
 
     A sentence's first word counts where another capitalised word follows it, or where the text also has it inside a
-    sentence, and where it is no function word.
+    sentence, and where it is all of the sentence ("Berlin."); never where it is a function word.
     """
     found: list[str] = []
     for sentence in split_sentences(text):
         start = len(sentence) - len(sentence.lstrip("\"'“(*-–• "))
+        only = len(_WORD.findall(sentence)) == 1
         for match in _NAME.finditer(sentence):
             name = match[0].removesuffix("'s").removesuffix("’s")
             words = name.split()
+            at_start = match.start() <= start and words[0].lower() not in _STOP
             while words and words[0].lower() in _STOP:
                 words = words[1:]
-            at_start = match.start() <= start
-            alone = at_start and len(words) == 1 and not words[0].isupper() and f" {words[0]}" not in text
+            alone = (
+                at_start and len(words) == 1 and not words[0].isupper() and f" {words[0]}" not in text and not only
+            )
             if words and not alone and len("".join(words)) > 1:
                 found.append(" ".join(words))
     return list(dict.fromkeys(found))
