@@ -222,6 +222,8 @@ class Evaluate(Section):
     hallucination_file: str = Field(
         "", description="JSONL file of context, question, answer for the suite hallucination; empty: our own"
     )
+    lm_eval_folder: str = Field("", description="folder of lm-evaluation-harness tasks (YAML), for the suite lm-eval")
+    lm_eval_tasks: tuple[str, ...] = Field((), description="names of the tasks in it that are run")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")
 

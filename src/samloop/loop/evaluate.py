@@ -215,7 +215,7 @@ def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
         for item in sorted(lines, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode())):
             by_source.setdefault(item.get("metadata", {}).get("source", ""), []).append(item)
         in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_source.values()))
-        for item in itertools.islice(filter(None, in_turn), SAMPLES):
+        for item in itertools.islice((item for item in in_turn if item and item.get("messages")), SAMPLES):
             messages = list(item["messages"])
             expected = item.get("answer")
             if messages[-1]["role"] == "assistant":

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import xxhash
 
 from samloop.errors import InputError
 from samloop.evaluate import instruction_items
 from samloop.evaluate.grounding import ground
 from samloop.evaluate.hallucination import abstains
-from samloop.files import absolute, readable
+from samloop.files import absolute, readable, sha256_file
 from samloop.loop.context import Context
 from samloop.loop.items_files import PACKAGED, Item, code_item, context_item, instruction_item, own_item, read_file
 from samloop.prepare.dataset import Dataset
@@ -105,3 +106,28 @@ def _held_out(context: Context, dataset: Dataset) -> list[Item]:
 
 def _asked(line: Mapping[str, Any]) -> str:
     return "\n".join(turn["content"] for turn in line["messages"] if turn["role"] == "user")
+
+
+def public_tasks(context: Context, _dataset: Dataset) -> list[Item]:
+    """The tasks of ``evaluate.lm_eval_tasks``; the harness reads their documents itself."""
+    settings = context.recipe.evaluate
+    folder = absolute(settings.lm_eval_folder, context.folder) if settings.lm_eval_folder else None
+    if not settings.lm_eval_tasks or (folder and not folder.is_dir()):
+        got = f"no folder {readable(str(folder))}" if settings.lm_eval_tasks else "none"
+        raise InputError(
+            "expected evaluate.lm_eval_tasks to name tasks, and evaluate.lm_eval_folder their folder, for the suite "
+            f"'lm-eval', got {got}; name them, or take 'lm-eval' out of evaluate.suites"
+        )
+    where = str(folder) if folder else ""
+    # What is in the folder counts as part of the item: other tasks make another evaluation.
+    digest = _digest(folder) if folder else ""
+    return [
+        {"id": name, "task": name, "folder": where, "documents": settings.max_items, "digest": digest}
+        for name in settings.lm_eval_tasks
+    ]
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    told = [f"{path.relative_to(folder)} {sha256_file(path)}" for path in files]
+    return xxhash.xxh3_128_hexdigest("\n".join(told).encode())

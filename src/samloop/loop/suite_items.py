@@ -10,7 +10,7 @@ import orjson
 import xxhash
 
 from samloop.loop.context import Context
-from samloop.loop.items_suites import code_items, context_items, instruction_prompts, own_items
+from samloop.loop.items_suites import code_items, context_items, instruction_prompts, own_items, public_tasks
 from samloop.prepare.dataset import Dataset
 from samloop.sources.routing import held_out
 
@@ -53,5 +53,6 @@ OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {
     "instructions": instruction_prompts,
     "own": own_items,
     "hallucination": context_items,
+    "lm-eval": public_tasks,
 }
 """Suites that do not grade the dataset's test split, and what gives their items."""
