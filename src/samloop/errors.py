@@ -13,6 +13,7 @@
     ├── PluginError               a plug-in cannot be found or loaded
     ├── TeacherError              a teacher could not be asked, or gave no answer
     │   └── TeacherBudgetError    today's requests or tokens are used up
+    ├── SandboxError              there is no sandbox to run model-written code in
     ├── TrainingError             a run could not start or did not finish
     └── GateError                 an adapter may not change state that way
 
@@ -115,6 +116,12 @@ class TeacherBudgetError(TeacherError):
     """Today's requests or tokens are used up."""
 
     code = "teacher_budget"
+
+
+class SandboxError(SamloopError):
+    """There is no sandbox to run model-written code in; it is never run without."""
+
+    code = "sandbox"
 
 
 class TrainingError(SamloopError):

@@ -241,6 +241,16 @@ class Evaluate(Section):
     cache_mb: int = Field(
         256, ge=0, description="what models said, kept for later evaluations, in 10⁶ bytes; 0: nothing"
     )
+    own: tuple[str, ...] = Field((), description="JSONL files of questions with checks, for the suite own")
+    code_file: str = Field("", description="JSONL file in HumanEval's format for the suite code; empty: our own")
+    instructions_file: str = Field(
+        "", description="JSONL file in IFEval's format for the suite instructions; empty: our own"
+    )
+    hallucination_file: str = Field(
+        "", description="JSONL file of context, question, answer for the suite hallucination; empty: our own"
+    )
+    lm_eval_folder: str = Field("", description="folder of lm-evaluation-harness tasks (YAML), for the suite lm-eval")
+    lm_eval_tasks: tuple[str, ...] = Field((), description="names of the tasks in it that are run")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")
 

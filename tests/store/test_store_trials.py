@@ -19,7 +19,8 @@ def test_one_trial_runs_per_slot(store: Store) -> None:
         start(store, "ab-3")
     running = store.running_trial("main")
     assert running is not None
-    assert {name: running[name] for name in ("test_id", "champion", "challenger", "share", "after_row", "standing")} == {
+    names = ("test_id", "champion", "challenger", "share", "after_row", "standing")
+    assert {name: running[name] for name in names} == {
         "test_id": "ab-1", "champion": "base", "challenger": "ad-ab-1", "share": 0.5, "after_row": 3, "standing": {},
     }  # fmt: skip
     assert store.running_trial("other") is None

@@ -15,7 +15,7 @@ import xxhash
 from samloop import plugins
 from samloop.adapters.registry import Registry
 from samloop.child import run_job
-from samloop.errors import UsageError
+from samloop.errors import NotFoundError, UsageError
 from samloop.evaluate.compare import compare, interval
 from samloop.evaluate.job import EvaluateJob
 from samloop.evaluate.run import read_items
@@ -328,7 +328,7 @@ def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
         ):
             by_source.setdefault(item.get("metadata", {}).get("source", ""), []).append(item)
         in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_source.values()))
-        for item in itertools.islice(filter(None, in_turn), SAMPLES):
+        for item in itertools.islice((item for item in in_turn if item and item.get("messages")), SAMPLES):
             messages = list(item["messages"])
             expected = item.get("answer")
             if messages[-1]["role"] == "assistant":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,14 +10,12 @@ import orjson
 
 from samloop.curate.decontaminate import item_text
 from samloop.errors import RecipeError
-from samloop.evaluate.retention import packaged
-from samloop.files import absolute, readable
-from samloop.sources.routing import held_out
+from samloop.files import readable
 
 if TYPE_CHECKING:
     from samloop.loop.context import Context  # with the store, which curation in bulk has no use for
 
-BRINGING: Final = ("retention", "routing")
+BRINGING: Final = ("retention", "routing", "code", "instructions", "hallucination")
 """Suites that bring items of their own. Those of the others are a dataset's test split, which its split keeps out."""
 
 
@@ -37,12 +34,9 @@ def items_named(names: Sequence[str], start: Path | None = None) -> dict[str, tu
     Raises:
         RecipeError: as `evaluation_items`.
     """
-    return {name: _brought(name) if name in BRINGING else _of_file(name, absolute(name, start)) for name in names}
 
 
-@cache
-def _brought(suite: str) -> tuple[str, ...]:
-    return tuple(item_text(item) for item in (held_out() if suite == "routing" else packaged()))
+BRINGING: Final = ("retention", "routing", "code", "instructions", "hallucination")
 
 
 def _of_file(name: str, path: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import xxhash
 from samloop import plugins
 from samloop.evaluate.retention import packaged
 from samloop.loop.context import Context
+from samloop.loop.items_suites import code_items, context_items, instruction_prompts, own_items, public_tasks
 from samloop.prepare.dataset import Dataset
 from samloop.sources.routing import held_out
 
@@ -73,5 +74,10 @@ OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {
     "parity": _parity,
     "retention": _retention,
     "routing": _routing,
+    "code": code_items,
+    "instructions": instruction_prompts,
+    "own": own_items,
+    "hallucination": context_items,
+    "lm-eval": public_tasks,
 }
 """Suites that do not grade the dataset's test split, and what gives their items."""
