@@ -212,7 +212,10 @@ class Teacher(Section):
 class Evaluate(Section):
     """What is measured on held-out items."""
 
-    suites: tuple[str, ...] = Field(("perplexity", "routing"), description="names of suite plug-ins")
+    suites: tuple[str, ...] = Field(("perplexity", "routing", "corrections"), description="names of suite plug-ins")
+    ask_teacher: bool = Field(
+        False, description="whether the teacher rewords what was corrected, for tests; else templates alone do"
+    )
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
     resamples: int = Field(2000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals that are shown")

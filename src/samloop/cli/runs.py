@@ -80,8 +80,11 @@ def show(
                         break
                     time.sleep(FOLLOW_SECONDS)
                     record = runs.find_run(context, record["run_id"])
-        paused = runs.pause_reason(record)
-    data = {**_plain(record), "pause_reason": paused, "metrics": _metrics(record)}
+        from samloop.loop.learning import kept_report
+        from samloop.loop.learning_text import learning_lines
+
+        paused, learning = runs.pause_reason(record), kept_report(context, record["run_id"])
+    data = {**_plain(record), "pause_reason": paused, "learning": learning, "metrics": _metrics(record)}
 
     def show_run() -> None:
         train.show(session.out, data)
@@ -96,6 +99,8 @@ def show(
                 "error": record.get("error"),
             }
         )
+        for line in learning_lines(learning) if learning else ():
+            session.out.line(line)
 
     session.out.result(data, show_run)
 

@@ -212,7 +212,8 @@ def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
     chosen = []
     for lines in items.values():
         by_source: dict[str, list[Mapping[str, Any]]] = {}
-        for item in sorted(lines, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode())):
+        unseen = (item for item in lines if not item.get("trained"))
+        for item in sorted(unseen, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode())):
             by_source.setdefault(item.get("metadata", {}).get("source", ""), []).append(item)
         in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_source.values()))
         for item in itertools.islice(filter(None, in_turn), SAMPLES):

@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
+from samloop.loop.learning_text import learning_lines
 from samloop.train import told
 
 WIDTH: Final = 78
 SAMPLE_CHARACTERS: Final = 64
+SEEN: Final = ("_trained_wordings", "_source_loss")
+"""What the names of measures end with whose items adapters have been trained on."""
 
 
 @dataclass(slots=True)
@@ -28,6 +31,7 @@ class TurnReport:
     dataset: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
+    learning: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
     seconds: float = 0.0
     path: Path | None = None
@@ -51,7 +55,7 @@ class TurnReport:
         return self.run is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `turn --json`: that of collect, plus due, dataset, run, evaluation and decision."""
+        """The document of `turn --json`: that of collect, and due, dataset, run, evaluation, learning, decision."""
         dataset = {k: v for k, v in (self.dataset or {}).items() if k != "ids"} or None
         evaluation = {k: v for k, v in (self.evaluation or {}).items() if k != "scores"} or None
         return {
@@ -60,6 +64,7 @@ class TurnReport:
             "dataset": dataset,
             "run": self.run,
             "evaluation": evaluation,
+            "learning": self.learning,
             "decision": self.decision,
             "report": str(self.path) if self.path else None,
             "seconds": round(self.seconds, 1),
@@ -76,6 +81,7 @@ class TurnReport:
                 _run(self.run),
                 _figures(self.evaluation or {}),
                 _samples(self.evaluation or {}),
+                _learning(self.learning),
                 _decision(self.decision or {}),
                 _next(self.decision or {}, self.run, self.program),
             ]
@@ -169,6 +175,8 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
     titles = {"base": "base", champion: "champion", challenger: "challenger"} | {"base": "base"}
     rows = [["measure", "items", *(titles[target] for target in targets)]]
     for at, score in enumerate(evaluation["suites"][challenger]):
+        if score["name"].endswith(SEEN):
+            continue
         cells = [evaluation["suites"][target][at] for target in targets]
         name = score["name"].replace("_", " ")
         rows.append([name, str(score["items"]), *(_interval(cell) for cell in cells)])
@@ -191,6 +199,10 @@ def _samples(evaluation: Mapping[str, Any]) -> str:
         lines.append(f"  base        {_short(sample['answers']['base'])}")
         lines.append(f"  challenger  {_short(sample['answers'][challenger])}")
     return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _learning(learning: Mapping[str, Any] | None) -> str:
+    return "\n".join([_heading("What became of corrections"), *learning_lines(learning)]) if learning else ""
 
 
 def _short(text: str) -> str:

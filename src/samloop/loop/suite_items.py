@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 import xxhash
 
+from samloop.loop import items_corrections
 from samloop.loop.context import Context
 from samloop.prepare.dataset import Dataset
 from samloop.sources.routing import held_out
@@ -46,5 +47,8 @@ def _read(path: Path) -> Items:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {"routing": _routing}
+OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {
+    "routing": _routing,
+    "corrections": items_corrections.items,
+}
 """Suites that do not grade the dataset's test split, and what gives their items."""
