@@ -33,12 +33,18 @@ spent on asking for one thing in ten ways."""
 ASKED_BEFORE: Final = "something stored asked it before it was held out"
 ASKED_BY_A_PERSON: Final = "a correction or preference asks it"
 
+LONG_WORD: Final = 5
+"""Letters of a word that says what a question is about; a rewording keeps one of them, or asks something else."""
+
 TEACHER: Final = (
     "Put the user's question into other words in 3 ways. Keep its language, its meaning, and every name, number, "
     "path and piece of code. Do not answer it. Reply with a JSON list of 3 strings and nothing else."
 )
 LONGER: Final = 3
 """Times as long as the question, beyond which the teacher's rewording says something else."""
+
+LONGEST_GREETING: Final = 80
+"""Characters that a rewording of a very short question may have besides."""
 
 # What a rewording has to keep: quoted code, and words with a digit, a path's or an identifier's signs, or a capital
 # inside.
@@ -115,13 +121,11 @@ def _told(ask: Asking, pair: Example) -> list[str]:
 def _asks_the_same(pair: Example, text: str) -> bool:
     own, said, answer = words(pair.input_text), words(text), words(pair.output_text)
     names = {word for name in _NAMES.findall(pair.input_text) for word in words(name)}
+    subject = {word for word in own if len(word) >= LONG_WORD} - names
     gives_away = bool(answer) and f" {' '.join(answer)} " in f" {' '.join(said)} "
-    return (
-        bool(said)
-        and said != own
-        and len(text) <= LONGER * len(pair.input_text) + 80
-        and (names <= set(said) and not gives_away)
-    )
+    if not said or said == own or gives_away or len(text) > LONGER * len(pair.input_text) + LONGEST_GREETING:
+        return False
+    return names <= set(said) and (not subject or bool(subject & set(said)))
 
 
 def _chosen(

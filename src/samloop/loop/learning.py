@@ -24,9 +24,10 @@ from samloop.text.licences import UNKNOWN, admits
 
 LEARNT: Final = "learnt"
 KNOWN: Final = "known before"
+NOT_MEASURED: Final = "not measured"
 NOT_LEARNT: Final = "not learnt"
 NOT_TRAINED: Final = "not trained"
-OUTCOMES: Final = (LEARNT, KNOWN, NOT_LEARNT, NOT_TRAINED)
+OUTCOMES: Final = (LEARNT, KNOWN, NOT_MEASURED, NOT_LEARNT, NOT_TRAINED)
 
 MOVED_SHOWN: Final = 10
 QUESTION_CHARACTERS: Final = 120
@@ -44,7 +45,7 @@ LEFT_OUT: Final = {
     "straddles": "left out: its question lies on two sides of the split",
     "held_out": "left out: it asks what is held out for another correction",
 }
-NO_ITEM: Final = "not measured: trained, but among more items than evaluate.max_items"
+NO_ITEM: Final = "trained, but among more items than evaluate.max_items"
 HELD_OUT: Final = {
     "valid": "held out: the split keeps it for validation",
     "test": "held out: the split keeps it for the test",
@@ -170,7 +171,7 @@ def _row(
     elif train.sides.get(example.id) != "train":
         outcome, reason = NOT_TRAINED, _why_not_trained(context, example, dataset, train)
     elif now is None:
-        outcome, reason = NOT_LEARNT, LEFT_OUT.get(train.left_out.get(example.id, ""), NO_ITEM)
+        outcome, reason = NOT_MEASURED, _why_not_measured(example, train)
     elif now.margin > 0:
         outcome = LEARNT
     else:
@@ -194,8 +195,6 @@ def _why_not_trained(context: Context, example: Example, dataset: Dataset, train
         return f"contradicted: {reason}" if contradicted else f"rejected: {reason}"
     if example.state == "review":
         return f"waits for a person in review: {example.reason or 'no reason is known'}"
-    if example.format != "dpo":
-        return "nothing can be asked: its question, or the answer that was wrong, is not known"
     if example.id in train.left_out:
         return LEFT_OUT.get(train.left_out[example.id], train.left_out[example.id])
     if example.id in train.sides:
@@ -205,6 +204,12 @@ def _why_not_trained(context: Context, example: Example, dataset: Dataset, train
         if example.created_at > float(dataset.manifest["created_at"])
         else "it was not in the dataset, which was drawn before it was accepted or under other settings"
     )
+
+
+def _why_not_measured(example: Example, train: _Train) -> str:
+    if example.format != "dpo":
+        return "trained, but nothing can be asked: its question, or the answer that was wrong, is not known"
+    return LEFT_OUT.get(train.left_out.get(example.id, ""), NO_ITEM)
 
 
 def _not_admitted(context: Context, example: Example) -> str | None:

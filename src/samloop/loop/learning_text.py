@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from samloop.loop.learning import NOT_LEARNT, NOT_TRAINED
+from samloop.loop.learning import KNOWN, LEARNT
 
 SHOWN: Final = 12
 """Corrections that are listed one by one; the document of --json has them all."""
@@ -18,8 +18,8 @@ def learning_lines(learning: Mapping[str, Any]) -> list[str]:
     rows: Sequence[Mapping[str, Any]] = learning["corrections"]
     counts = ", ".join(f"{count} {outcome}" for outcome, count in learning["counts"].items() if count)
     lines = [f"{len(rows)} corrections and preferences: {counts}"]
-    failed = [row for row in rows if row["outcome"] in (NOT_LEARNT, NOT_TRAINED)]
-    others = [row for row in rows if row not in failed]
+    others = [row for row in rows if row["outcome"] in (LEARNT, KNOWN)]
+    failed = [row for row in rows if row["outcome"] not in (LEARNT, KNOWN)]
     for row in [*failed, *others][:SHOWN]:
         lines.append(f"{row['outcome'] + _figures(row):<34}  {_cut(row['question'])}")
         if row["reason"]:
