@@ -246,3 +246,22 @@ def test_the_teacher_rewords_where_the_recipe_says_so_and_only_what_asks_the_sam
     rows = context.store.held_out()
     assert [(row["origin"], row["text"]) for row in rows if row["origin"] == "teacher"] == [("teacher", good)]
     assert len(rows) == 2 * PER_PAIR
+
+
+def test_what_champions_had_learnt_is_asked_on_when_it_no_longer_trains(opened: Any) -> None:
+    context = opened(prepare={"valid_share": 0.01, "test_share": 0.01})
+    for name in NAMES[:3]:
+        correct(context, name)
+    collect(context)
+    first, *others = sorted(one.id for one in context.store.select(Filters(formats=("dpo",))))
+    prepare(context)
+    context.store.add_adapter("a1", slot="main", base="pocket", backend="torch")
+    context.store.record_learnt("a1", [{"example_id": id, "outcome": "learnt"} for id in (first, others[0])])
+    context.store.update_examples({first: {"quality_tier": "unverified"}})
+    assert not any(one.get("kept") for one in items_for(context, "corrections", prepare(context)))
+    context.store.set_champion("main", "a1", "better")
+    dataset = prepare(context)
+    assert first not in dataset.manifest["ids"]["train"]
+    kept = [one for one in items_for(context, "corrections", dataset) if one.get("kept")]
+    assert sorted(one["id"].partition("-")[0] for one in kept) == sorted([first, others[0]] * PER_PAIR)
+    assert {one["slice"] for one in kept} == {"held out"}
