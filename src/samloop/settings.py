@@ -234,7 +234,11 @@ class Evaluate(Section):
     """What is measured on held-out items."""
 
     suites: tuple[str, ...] = Field(
-        ("perplexity", "routing", "retention", "repetition", "quality"), description="names of suite plug-ins"
+        ("perplexity", "routing", "retention", "repetition", "quality", "corrections"),
+        description="names of suite plug-ins",
+    )
+    ask_teacher: bool = Field(
+        False, description="whether the teacher rewords what was corrected, for tests; else templates alone do"
     )
     max_items: int = Field(400, ge=1, description="items per suite, drawn by hash")
     max_answers: int = Field(100, ge=1, description="of these, items that are answered in full, which takes longest")

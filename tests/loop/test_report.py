@@ -18,6 +18,7 @@ def written_again(known: dict[str, Any]) -> TurnReport:
         dataset=known["dataset"],
         run=known["run"],
         evaluation=known["evaluation"],
+        learning=known["learning"],
         decision=known["decision"],
         path=Path(known["report"]),
     )

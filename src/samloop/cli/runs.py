@@ -80,9 +80,13 @@ def show(
                         break
                     time.sleep(FOLLOW_SECONDS)
                     record = runs.find_run(context, record["run_id"])
-        paused = runs.pause_reason(record)
+        from samloop.loop.learning import kept_report
+        from samloop.loop.learning_text import learning_lines
+
+        paused, learning = runs.pause_reason(record), kept_report(context, record["run_id"])
         parted = runs.overfitting_of(record)
-    data = {**_plain(record), "pause_reason": paused, "overfitting": parted, "metrics": _metrics(record)}
+    told = {"pause_reason": paused, "learning": learning, "overfitting": parted}
+    data = {**_plain(record), **told, "metrics": _metrics(record)}
 
     def show_run() -> None:
         train.show(session.out, data)
@@ -98,6 +102,8 @@ def show(
                 "error": record.get("error"),
             }
         )
+        for line in learning_lines(learning) if learning else ():
+            session.out.line(line)
 
     session.out.result(data, show_run)
 

@@ -323,9 +323,8 @@ def _samples(items: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
         if suite in UNSAMPLED or getattr(plugins.load("suites", suite), "answers", False):
             continue  # general questions, or those of other suites
         by_source: dict[str, list[Mapping[str, Any]]] = {}
-        for item in sorted(
-            filter(_is_chat, lines), key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode())
-        ):
+        unseen = (item for item in lines if _is_chat(item) and not item.get("trained"))
+        for item in sorted(unseen, key=lambda item: xxhash.xxh3_64_intdigest(f"sample {item['id']}".encode())):
             by_source.setdefault(item.get("metadata", {}).get("source", ""), []).append(item)
         in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_source.values()))
         for item in itertools.islice((item for item in in_turn if item and item.get("messages")), SAMPLES):

@@ -76,11 +76,12 @@ def follow(context: Context, on_progress: Progress | None = None) -> int:
 
 
 def forget(context: Context, ids: Sequence[str]) -> int:
-    """Take erased examples out of the index and out of the pairs; how many the index held.
+    """Take erased examples out of the index, the pairs and the tests made of them; how many the index held.
 
     Whoever deletes examples from the store calls it: it leaves no trace of them, and one that comes back is new.
     """
     context.store.forget_near_pairs(ids)
+    context.store.forget_tests_of(ids)
     context.home.create()
     with FileLock(context.home.path / "near.lock", mode=0o600):
         index = Index.open(context.home.near, context.recipe.curate.near)

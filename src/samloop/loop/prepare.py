@@ -9,6 +9,7 @@ from samloop.errors import NotFoundError
 from samloop.files import absolute, storing
 from samloop.loop.budget import bounds_of
 from samloop.loop.context import Context
+from samloop.loop.held_out import hold_out
 from samloop.loop.near import follow
 from samloop.loop.train import backend_name
 from samloop.prepare import replay
@@ -50,8 +51,10 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
     revision = context.store.revision()
     follow(context)
     digest, named = base_digest(base), context.recipe.prepare.replay_file
+    chosen = admitted(context)
+    held_out = hold_out(context, chosen)
     dataset = build(
-        context.store.select(admitted(context)),
+        context.store.select(chosen),
         tokenizer,
         context.recipe.prepare,
         max_seq_tokens=context.recipe.train.max_seq_tokens,
@@ -66,6 +69,7 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
         near=context.store.near_clusters(),
         bounds=bounds_of(context, base, digest, backend_name(context.recipe.train.backend)),
         replay_file=absolute(named, context.folder) if named else replay.PACKAGED,
+        held_out=held_out,
     )
     # An equal dataset that is found again holds what the store has now, however old its folder is.
     dataset = Dataset(dataset.path, {**dataset.manifest, "revision": revision})

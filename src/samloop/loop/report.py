@@ -11,11 +11,14 @@ from typing import Any, Final
 
 from samloop.files import private_folder, storing, write_atomic, write_json
 from samloop.loop.context import Context
+from samloop.loop.learning_text import learning_lines
 from samloop.settings import MAIN
 from samloop.train import told
 
 WIDTH: Final = 78
 SAMPLE_CHARACTERS: Final = 64
+SEEN: Final = ("_trained_wordings", "_source_loss")
+"""What the names of measures end with whose items adapters have been trained on."""
 
 
 @dataclass(slots=True)
@@ -31,6 +34,7 @@ class TurnReport:
     dataset: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
+    learning: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
     others: list[TurnReport] = field(default_factory=list)
     error: str | None = None
@@ -56,7 +60,7 @@ class TurnReport:
         return self.run is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `turn --json`: that of collect, plus trials, due, dataset, run, evaluation and decision."""
+        """The document of `turn --json`: that of collect, and trials, due, dataset, run, evaluation, learning, decision."""
         dataset = {k: v for k, v in (self.dataset or {}).items() if k != "ids"} or None
         evaluation = {k: v for k, v in (self.evaluation or {}).items() if k != "scores"} or None
         return {
@@ -66,6 +70,7 @@ class TurnReport:
             "dataset": dataset,
             "run": self.run,
             "evaluation": evaluation,
+            "learning": self.learning,
             "decision": self.decision,
             "slots": {other.slot: {**other.to_dict(), "error": other.error} for other in self.others},
             "report": str(self.path) if self.path else None,
@@ -84,6 +89,7 @@ class TurnReport:
                 _run(self.run),
                 _figures(self.evaluation or {}),
                 _samples(self.evaluation or {}),
+                _learning(self.learning),
                 _decision(self.decision or {}),
                 _next(self.decision or {}, self.run, self.program),
             ]
@@ -188,6 +194,8 @@ def _figures(evaluation: Mapping[str, Any]) -> str:
     titles = {"base": "base", champion: "champion", challenger: "challenger"} | {"base": "base"}
     rows = [["measure", "items", *(titles[target] for target in targets)]]
     for at, score in enumerate(evaluation["suites"][challenger]):
+        if score["name"].endswith(SEEN):
+            continue
         cells = [evaluation["suites"][target][at] for target in targets]
         name = score["name"].replace("_", " ")
         rows.append([name, str(score["items"]), *(_interval(cell) for cell in cells)])
@@ -210,6 +218,10 @@ def _samples(evaluation: Mapping[str, Any]) -> str:
         lines.append(f"  base        {_short(sample['answers']['base'])}")
         lines.append(f"  challenger  {_short(sample['answers'][challenger])}")
     return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _learning(learning: Mapping[str, Any] | None) -> str:
+    return "\n".join([_heading("What became of corrections"), *learning_lines(learning)]) if learning else ""
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,7 @@ import xxhash
 
 from samloop import plugins
 from samloop.evaluate.retention import packaged
+from samloop.loop import items_corrections
 from samloop.loop.context import Context
 from samloop.loop.items_suites import code_items, context_items, instruction_prompts, own_items, public_tasks
 from samloop.prepare.dataset import Dataset
@@ -79,5 +80,6 @@ OWN: Final[dict[str, Callable[[Context, Dataset], Items]]] = {
     "own": own_items,
     "hallucination": context_items,
     "lm-eval": public_tasks,
+    "corrections": items_corrections.items,
 }
 """Suites that do not grade the dataset's test split, and what gives their items."""

@@ -18,6 +18,7 @@ from samloop.loop.collect import collect
 from samloop.loop.context import Context
 from samloop.loop.decide import carry_out, decide, undecided_dataset, unreported_dataset
 from samloop.loop.evaluate import evaluate_run
+from samloop.loop.learning import learn
 from samloop.loop.prepare import prepare
 from samloop.loop.report import TurnReport
 from samloop.loop.serving import look_after_champions
@@ -80,6 +81,7 @@ def _take(context: Context, report: TurnReport, tell: Progress, *, force: bool) 
     report.dataset = dict(dataset.manifest, path=str(dataset.path))
     report.run = train(context, dataset, on_metric=lambda news: tell("train", news))
     report.evaluation = evaluate_run(context, report.run, on_metric=lambda news: tell("evaluate", news))
+    report.learning = learn(context, report.evaluation, dataset)
     report.decision = decide(context, report.run, report.evaluation).to_dict()
     tell("decide", report.decision)
 

@@ -18,9 +18,10 @@ from samloop.example import Example, Message
 from samloop.files import private_folder, storing, whole_folder, write_json
 from samloop.prepare import replay
 from samloop.prepare.fit import Fitted, fit
-from samloop.prepare.mix import FLOOR_SOURCES, Candidate, corrects, draw, replayed
+from samloop.prepare.mix import FLOOR_SOURCES, Candidate, corrects, draw, is_own_word, replayed
 from samloop.prepare.split import SPLITS, Split, Splitter
 from samloop.settings import Prepare
+from samloop.text.held_out import Questions, asked_by
 from samloop.text.template import messages_of
 from samloop.text.tokens import Tokenizer
 
@@ -74,6 +75,7 @@ class Bounds:
 
 
 UNBOUND: Final = Bounds()
+NONE_HELD_OUT: Final = Questions()
 
 
 @dataclass(slots=True)
@@ -86,9 +88,12 @@ class _Draft:
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
     changed: Counter[str] = field(default_factory=Counter)
     replay: dict[str, Any] = field(default_factory=dict)
+    own_words_left_out: dict[str, str] = field(default_factory=dict)
 
-    def leave_out(self, reason: str, source: str) -> None:
-        self.left_out.setdefault(reason, Counter())[source] += 1
+    def leave_out(self, reason: str, example: Example) -> None:
+        self.left_out.setdefault(reason, Counter())[example.source] += 1
+        if is_own_word(example):
+            self.own_words_left_out[example.id] = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class _Form:
     max_seq_tokens: int
     system_prompt: str
     bounds: Bounds
+    held_out: Questions
 
 
 def build(
@@ -114,6 +120,7 @@ def build(
     near: Mapping[str, Sequence[str]] | None = None,
     bounds: Bounds = UNBOUND,
     replay_file: Path = replay.PACKAGED,
+    held_out: Questions = NONE_HELD_OUT,
 ) -> Dataset:
     """Prepare `examples` and write them as a new dataset folder under `parent`, or find the one that is equal.
 
@@ -124,12 +131,13 @@ def build(
         near: by id of an example, the keys of the clusters of near-duplicates it belongs to; see `Splitter.assign`.
         bounds: what a run has time for; ``settings.token_budget`` bounds as well.
         replay_file: the general exchanges of which ``settings.replay_share`` is drawn.
+        held_out: questions that no split may ask, and that are not replayed.
 
     Raises:
         InputError: nothing is left to train on; the message says what was left out and why.
         RecipeError: the replay file cannot be used.
     """
-    form = _Form(tokenizer, settings, max_seq_tokens, system_prompt, bounds)
+    form = _Form(tokenizer, settings, max_seq_tokens, system_prompt, bounds, held_out)
     draft = _sort_out(examples, form, near or {})
     _draw(draft, form, replay_file)
     for pairs in draft.lines.values():
@@ -148,9 +156,12 @@ def _sort_out(examples: Iterable[Example], form: _Form, near: Mapping[str, Seque
     draft, settings = _Draft(), form.settings
     splitter = Splitter(settings.valid_share, settings.test_share, settings.seed)
     for example in examples:
+        if any(map(form.held_out.met_by, asked_by(example))):
+            draft.leave_out("held_out", example)
+            continue
         side = splitter.assign(example.group_key, example.input_hash, near.get(example.id, ()))
         if side is None:
-            draft.leave_out("straddles", example.source)
+            draft.leave_out("straddles", example)
             continue
         rejected = example.rejected_output if example.format == "dpo" else None
         messages = messages_of(example, form.system_prompt)
@@ -159,8 +170,10 @@ def _sort_out(examples: Iterable[Example], form: _Form, near: Mapping[str, Seque
             # The chosen answer alone still teaches what is right.
             fitted, rejected = fit(form.tokenizer, messages, form.max_seq_tokens), None
             draft.changed["rejected_left_out"] += fitted is not None
+            if fitted is not None and is_own_word(example):
+                draft.own_words_left_out[example.id] = "rejected_too_long"
         if fitted is None:
-            draft.leave_out("too_long", example.source)
+            draft.leave_out("too_long", example)
             continue
         if fitted.change != "whole":
             draft.changed[fitted.change] += 1
@@ -202,6 +215,8 @@ def _general(form: _Form, path: Path) -> list[tuple[Candidate, dict[str, Any]]]:
     licence = replay.LICENCE if path == replay.PACKAGED else None
     shared: dict[str, Any] = {"source": replay.SOURCE, "format": "chat", "input_text": "", "output_text": ""}
     for id, messages in replay.exchanges(path):
+        if any(form.held_out.met_by(turn["content"]) for turn in messages if turn["role"] == "user"):
+            continue
         opening = [Message(role="system", content=form.system_prompt)] if form.system_prompt else []
         fitted = fit(form.tokenizer, [*opening, *messages], form.max_seq_tokens)
         if fitted is not None:
@@ -276,6 +291,7 @@ def _account(draft: _Draft, form: _Form) -> dict[str, Any]:
         "token_histogram": _histogram([line["metadata"]["tokens"] for line in everything]),
         "left_out": {reason: dict(sorted(counts.items())) for reason, counts in sorted(draft.left_out.items())},
         "fitted": dict(sorted(draft.changed.items())),
+        "own_words_left_out": dict(sorted(draft.own_words_left_out.items())),
         "budget": {"tokens": form.bounds.tokens, **form.bounds.origin},
         "ids": {
             split: [candidate.id for candidate, _ in draft.lines[split] if candidate.source != replay.SOURCE]

@@ -56,6 +56,11 @@ def corrects(example: Example) -> bool:
     )
 
 
+def is_own_word(example: Example) -> bool:
+    """Whether an example says what a person wants: a correction or a preference."""
+    return corrects(example) or example.source in FLOOR_SOURCES
+
+
 def window_tokens(minutes: float, tokens_per_second: float, epochs: float) -> int:
     """The tokens of a dataset that `epochs` passes over it train within `minutes`."""
     return max(1, int(minutes * 60 * WINDOW_SHARE * tokens_per_second / epochs))

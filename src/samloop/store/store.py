@@ -12,6 +12,7 @@ from samloop.store.database import Database
 from samloop.store.decisions import Decisions
 from samloop.store.duplicates import Duplicates
 from samloop.store.export import Export
+from samloop.store.held_out import HeldOut
 from samloop.store.ingest import Ingest
 from samloop.store.lineage import Lineage
 from samloop.store.live import Live
@@ -24,7 +25,7 @@ from samloop.store.upgrade import bring_up_to_date
 DEFAULTS: Final = StoreSettings()
 
 
-class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions, Trials, Lineage):
+class Store(Ingest, Live, Export, Duplicates, Near, HeldOut, Statistics, Runs, Adapters, Decisions, Trials, Lineage):
     """Everything samloop keeps. Each base class is one noun, in the file of its name.
 
     Plain data goes in and comes out; nothing of SQLAlchemy shows. Every method is one transaction. A store may be

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-SCHEMA: Final = "0005"
+SCHEMA: Final = "0006"
 """The newest migration. Migrations are numbered, so that a larger number means a newer samloop."""
 
 metadata = MetaData(
@@ -331,6 +331,37 @@ trials = _numbered(
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Index(None, "slot", "state"),
+)
+
+# --- what is held out, and what was learnt -----------------------------------------------------------------------
+
+held_out_questions = Table(
+    "held_out_questions",
+    metadata,
+    Column("question_id", String, primary_key=True),
+    # The preference pair that says which answer is right and which is wrong. No foreign key: pairs come and go.
+    Column("example_id", String, nullable=False),
+    Column("text", Text, nullable=False),
+    # "template" or "teacher".
+    Column("origin", String, nullable=False),
+    # Why it is no test any more, for good; null: it is one, and never trains.
+    Column("retired", Text),
+    Column("created_at", Double, nullable=False),
+    Index(None, "example_id"),
+)
+
+learnt_corrections = Table(
+    "learnt_corrections",
+    metadata,
+    Column("adapter_id", String, primary_key=True),
+    Column("example_id", String, primary_key=True),
+    Column("outcome", String, nullable=False),
+    Column("reason", Text),
+    Column("margin_nats", Double),
+    Column("base_margin_nats", Double),
+    Column("said_share", Double),
+    Column("created_at", Double, nullable=False),
+    Index(None, "example_id"),
 )
 
 # --- scheduler ---------------------------------------------------------------------------------------------------
