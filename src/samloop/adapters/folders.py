@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +12,15 @@ from typing import Any, Final
 import orjson
 
 from samloop.errors import ModelError
-from samloop.files import sha256_file, whole_folder, write_json
+from samloop.files import sha256_file, storing, whole_folder, write_json
 
 MANIFEST: Final = "manifest.json"
 WEIGHTS: Final = ".safetensors"
 PEFT_WEIGHTS: Final = "adapter_model.safetensors"
 MLX_WEIGHTS: Final = "adapters.safetensors"
+WITHDRAWN: Final = "withdrawn"
+"""Key of a manifest: why and when the weights were deleted. It outlives the store's row, and a restored store."""
+
 BESIDE_WEIGHTS: Final = (".json", ".md", ".txt", ".jinja")
 """What may lie beside the weights. Anything else is refused: a pickle can run code when it is loaded."""
 
@@ -122,10 +126,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def withdraw(folder: Path, reason: str) -> None:
+    """Delete the weights in an adapter's folder and have its manifest say why; a second time nothing happens.
+
+    Raises:
+        StoreError: a file cannot be deleted.
+    """
+    if not folder.is_dir():
+        return
+    with storing("the withdrawn adapter", folder):
+        try:
+            manifest = read_manifest(folder)
+        except ModelError:
+            manifest = {"adapter_id": folder.name, "files": {}}
+        if WITHDRAWN not in manifest:
+            write_json(folder / MANIFEST, {**manifest, WITHDRAWN: {"reason": reason, "at": time.time()}})
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix not in BESIDE_WEIGHTS:
+                path.unlink()
+
+
 def damage(folder: Path) -> list[str]:
     """What is wrong with a registered adapter's files, one sentence each; none: they are as they were made."""
     try:
-        expected = read_manifest(folder)["files"]
+        manifest = read_manifest(folder)
+        if WITHDRAWN in manifest:
+            return [f"it was withdrawn ({manifest[WITHDRAWN].get('reason', '')}), and its weights were deleted"]
+        expected = manifest["files"]
         present = {path.name for path in adapter_files(folder)}
     except ModelError as error:
         return [str(error)]

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -28,9 +28,12 @@ from samloop.errors import GateError, ModelError, NotFoundError, StoreBusyError
 from samloop.files import private_folder, storing, write_json
 from samloop.home import Home
 from samloop.store import Store
+from samloop.store.adapters import BARRED
 
 CURRENT: Final = "current"
 LOCK_SECONDS: Final = 10.0
+
+WITHDRAWN: Final = "withdrawn"
 
 UNKNOWN: Final = "unknown"
 """Lineage and licence of an adapter that came from elsewhere: nobody here knows what it learnt from."""
@@ -94,6 +97,7 @@ class Registry:
 
         Raises:
             ModelError: there is no adapter in `folder`, or not one of whole safetensors files.
+            GateError: it was withdrawn.
             StoreError: it cannot be written.
         """
         files = folders.foreign_files(folder)
@@ -120,6 +124,10 @@ class Registry:
             if not known:
                 folders.copy_adapter(files, target, lineage)
             self._record(target)
+        if self.state(name) == WITHDRAWN:
+            raise GateError(
+                f"adapter {name} was withdrawn, because what it learnt from was erased; it is not taken in"
+            )
         return known, name
 
     def find(self, name: str) -> str:
@@ -144,7 +152,7 @@ class Registry:
         return folder
 
     def state(self, adapter_id: str) -> str:
-        """candidate, champion, retired or rejected.
+        """candidate, champion, retired, rejected or withdrawn.
 
         Raises:
             NotFoundError: there is no such adapter.
@@ -215,15 +223,15 @@ class Registry:
 
         Raises:
             NotFoundError: there is no such adapter.
-            GateError: it was made for another slot, was rejected, or its files are damaged.
+            GateError: it was made for another slot, was rejected or withdrawn, or its files are damaged.
             StoreBusyError: another promotion is under way.
         """
         row = self.store.get_adapter(adapter_id)
         name = str(row["adapter_id"])
         if row["slot"] != slot:
             raise GateError(f"adapter {name} was made for slot '{row['slot']}', not '{slot}'; promote it there")
-        if row["state"] == "rejected":
-            raise GateError(f"adapter {name} was rejected and cannot serve in slot '{slot}'; train another one")
+        if row["state"] in BARRED:
+            raise GateError(f"adapter {name} was {row['state']} and cannot serve in slot '{slot}'; train another one")
         if found := self.verify(name):
             raise GateError(
                 f"adapter {name} cannot serve, its files are damaged: {found[0]}; bar it with "
@@ -248,15 +256,35 @@ class Registry:
             if self.champion(slot) is None:
                 raise GateError(f"nothing to roll back: the base is in service in slot '{slot}'")
             self._follow_link(slot)
-            while previous := self.store.previous_champion(slot):
-                name = str(previous["adapter_id"])
-                found = folders.damage(self._slot(slot) / name)
-                if not found:
-                    break
-                log.warning("adapter %s is damaged and passed over in the rollback: %s", name, found[0])
-                self.store.update_adapter(name, state="rejected")
-            now = str(previous["adapter_id"]) if previous else None
-            self._serve(slot, now, reason)
+            return self._serve_previous(slot, reason)
+
+    def withdraw(self, adapter_ids: Collection[str], reason: str) -> dict[str, str | None]:
+        """Take adapters out for good and delete their weights: what they learnt from was erased.
+
+        Where one of them serves, the newest predecessor that is none of them does from now on, or the bare base. The
+        folder stays with its manifest, which says that it was withdrawn also to a store that does not know.
+
+        Returns:
+            who serves now, by each slot in which that changed.
+
+        Raises:
+            StoreBusyError: a promotion is under way.
+        """
+        now: dict[str, str | None] = {}
+        rows = [row for row in self.store.list_adapters() if row["adapter_id"] in adapter_ids]
+        for slot in sorted({str(row["slot"]) for row in rows}):
+            names = [str(row["adapter_id"]) for row in rows if row["slot"] == slot]
+            with self._locked(slot):
+                self._follow_link(slot)
+                serving = self.champion(slot)
+                for name in names:
+                    if name != serving:
+                        self.store.update_adapter(name, state=WITHDRAWN)
+                if serving in names:
+                    now[slot] = self._serve_previous(slot, reason)
+                    self.store.update_adapter(serving, state=WITHDRAWN)
+                for name in names:
+                    folders.withdraw(self._slot(slot) / name, reason)
         return now
 
     def reconcile(self) -> None:
@@ -290,6 +318,19 @@ class Registry:
             _sync_folder(folder)
         self.store.set_champion(slot, name, reason)
 
+    def _serve_previous(self, slot: str, reason: str) -> str | None:
+        """Put the newest whole predecessor, or the base, into service. The caller holds the slot's lock."""
+        while previous := self.store.previous_champion(slot):
+            name = str(previous["adapter_id"])
+            found = folders.damage(self._slot(slot) / name)
+            if not found:
+                break
+            log.warning("adapter %s is damaged and passed over in the rollback: %s", name, found[0])
+            self.store.update_adapter(name, state="rejected")
+        now = str(previous["adapter_id"]) if previous else None
+        self._serve(slot, now, reason)
+        return now
+
     def _agrees(self, slot: str) -> bool:
         row = self.store.champion(slot)
         return (str(row["adapter_id"]) if row else None) == self.champion(slot)
@@ -322,6 +363,8 @@ class Registry:
             licences=manifest.get("licences", ()),
             lineage={name: manifest[name] for name in LINEAGE if name in manifest},
         )
+        if folders.WITHDRAWN in manifest and self.state(folder.name) not in (WITHDRAWN, "champion"):
+            self.store.update_adapter(folder.name, state=WITHDRAWN)
 
     def _known_run(self, run_id: str | None) -> str | None:
         """`run_id` where the store has it: after a restore it may know less than the folders."""

@@ -17,6 +17,7 @@ from samloop.prepare.dataset import Dataset
 SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
     "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
+    "withdrawn": "was withdrawn, because what it learnt from was erased",
     "rejected": "was rejected; other data or settings make another adapter",
 }
 """Why an adapter in such a state is not decided on."""

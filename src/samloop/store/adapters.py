@@ -12,8 +12,11 @@ from samloop.errors import NotFoundError, UsageError
 from samloop.store.noun import Noun, find_key, to_plain, to_row
 from samloop.store.tables import adapters, champions
 
-AdapterState = Literal["candidate", "champion", "retired", "rejected"]
+AdapterState = Literal["candidate", "champion", "retired", "rejected", "withdrawn"]
 ADAPTER_STATES: Final[tuple[str, ...]] = get_args(AdapterState)
+
+BARRED: Final = ("rejected", "withdrawn")
+"""States of adapters that never serve: found wanting, or what they learnt from was erased."""
 
 
 class Adapters(Noun):
@@ -116,7 +119,7 @@ class Adapters(Noun):
 
         Raises:
             NotFoundError: there is no such adapter.
-            UsageError: it belongs to another slot or was rejected.
+            UsageError: it belongs to another slot, was rejected or withdrawn.
         """
         c, now = adapters.c, time.time()
         with self._database.write() as connection:
@@ -126,8 +129,8 @@ class Adapters(Noun):
                 adapter = _load(connection, adapter_id)
                 if adapter["slot"] != slot:
                     raise UsageError(f"adapter {adapter_id} was made for slot '{adapter['slot']}', not '{slot}'")
-                if adapter["state"] == "rejected":
-                    raise UsageError(f"adapter {adapter_id} was rejected and cannot serve in slot '{slot}'")
+                if adapter["state"] in BARRED:
+                    raise UsageError(f"adapter {adapter_id} was {adapter['state']} and cannot serve in slot '{slot}'")
             if _line(connection, slot)[-1] == adapter_id:
                 return
             retire = update(adapters).where(c.slot == slot, c.state == "champion")
@@ -150,7 +153,7 @@ class Adapters(Noun):
                 if adapter_id is None:
                     return None
                 adapter = _load(connection, adapter_id)
-                if adapter["state"] != "rejected":
+                if adapter["state"] not in BARRED:
                     return adapter
         return None
 

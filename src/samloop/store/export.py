@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select, update
 
 from samloop.errors import StoreError
 from samloop.files import absolute, readable
@@ -53,9 +54,12 @@ class Export(Examples):
 
         target = absolute(path)
         ids: list[str] = []
+        digest = hashlib.sha256()
         with _beside(target) as file:
             for example in self.select(filters):
-                file.write(orjson.dumps(to_line(example, format), option=orjson.OPT_APPEND_NEWLINE))
+                line = orjson.dumps(to_line(example, format), option=orjson.OPT_APPEND_NEWLINE)
+                file.write(line)
+                digest.update(line)
                 ids.append(example.id)
         row = {
             "path": readable(target),
@@ -64,6 +68,7 @@ class Export(Examples):
             "examples": len(ids),
             "marked_used": mark_as_used,
             "created_at": time.time(),
+            "digest": digest.hexdigest(),
         }
         with self._database.write() as connection:
             if mark_as_used:
@@ -71,8 +76,17 @@ class Export(Examples):
             connection.execute(insert(export_history).values(**to_row(export_history, row)))
         return len(ids)
 
+    def export_rewritten(self, path: str, digest: str, examples: int) -> None:
+        """Record that the file of an export was written anew, with fewer examples."""
+        c = export_history.c
+        with self._database.write() as connection:
+            last = connection.execute(select(func.max(c.number)).where(c.path == path)).scalar_one()
+            connection.execute(
+                update(export_history).where(c.number == last).values(digest=digest, examples=examples)
+            )
+
     def exports(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """What was exported, newest first: path, format, filters, examples, marked_used, created_at."""
+        """What was exported, newest first: path, format, filters, examples, marked_used, created_at, digest."""
         statement = select(export_history).order_by(export_history.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [to_plain(row) for row in connection.execute(statement)]

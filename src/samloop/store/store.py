@@ -15,6 +15,7 @@ from samloop.store.export import Export
 from samloop.store.ingest import Ingest
 from samloop.store.live import Live
 from samloop.store.near import Near
+from samloop.store.purges import Purges
 from samloop.store.runs import Runs
 from samloop.store.statistics import Statistics
 from samloop.store.upgrade import bring_up_to_date
@@ -22,7 +23,7 @@ from samloop.store.upgrade import bring_up_to_date
 DEFAULTS: Final = StoreSettings()
 
 
-class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions):
+class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions, Purges):
     """Everything samloop keeps. Each base class is one noun, in the file of its name.
 
     Plain data goes in and comes out; nothing of SQLAlchemy shows. Every method is one transaction. A store may be
