@@ -23,8 +23,6 @@ _SPAN = re.compile(r"([0-9]{1,5})\s*([dhm])")
 _SECONDS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0}
 
 NOTHING_CHANGED: Final = "Nothing was changed. Do it with --yes; --retrain takes out what learnt from it as well."
-    "Nothing was changed. Do it with --yes; with --retrain, what learnt from it is taken out too."
-)
 
 
 def purge(

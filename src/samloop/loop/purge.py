@@ -284,7 +284,6 @@ def _go_on(context: Context, purge_id: str, tell: Progress) -> dict[str, Any]:
         receipt["finished_at"] = time.time()
         receipt["digest"] = _digest(receipt)
         _keep(context, purge_id, "done", receipt)
-        context.store.compact()  # the journal's own bytes
     return receipt
 
 
