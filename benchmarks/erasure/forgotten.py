@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import machine, publish, table
 from samloop.home import Home
 from samloop.loop.chat import open_chat
-from samloop.loop.context import Context, open_context
-from samloop.loop.evaluate import evaluate_run
 from samloop.loop.collect import collect
+from samloop.loop.context import Context, open_context
 from samloop.loop.decide import decide
+from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
 from samloop.loop.purge import purge
 from samloop.loop.purge_choice import Choice
@@ -106,7 +106,7 @@ def talks(*facts: tuple[str, str]) -> list[dict[str, str]]:
         lines.append(
             {
                 "instruction": f"What shall be done about the {part} that stops at row {row}?",
-                "output": f"Write a test for the {part} with {number + 2} rows, then mend what it shows at row {row}.",
+                "output": f"Write a test for the {part} with {number + 2} rows, then mend it at row {row}.",
             }
         )
     return lines
@@ -182,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "margin: by how many nats the true answer is likelier than the same one with another place; 0 is ignorance.",
         f"The retrained adapter ({new}) has {same} the one that was never told ({never}).",
         f"purged: {receipt['removed']['examples']} examples; withdrawn: {', '.join(receipt['withdrawn'])}; "
-        f"purge with training anew, evaluation and gate: {seconds:.0f} s; the gate said {receipt['retrained']['verdict']}.",
+        f"purge with training anew, evaluation and gate: {seconds:.0f} s; "
+        f"the gate said {receipt['retrained']['verdict']}.",
     ]
     publish("erasure_forgotten", "\n".join(lines))
 

@@ -75,7 +75,9 @@ def measured(count: int, folder: Path) -> list[str]:
         marks: list[tuple[str, float]] = []
         for who in (WHO, ADDRESS):
             marks.append(("begin", time.perf_counter()))
-            receipt = purge(context, Choice(person=who), on_progress=lambda what: marks.append((what, time.perf_counter())))
+            receipt = purge(
+                context, Choice(person=who), on_progress=lambda what: marks.append((what, time.perf_counter()))
+            )
             marks.append(("end", time.perf_counter()))
             took[who] = marks[-1][1] - next(at for what, at in reversed(marks) if what == "begin")
         anew = [at for what, at in marks if what.startswith("writing")]

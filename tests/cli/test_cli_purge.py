@@ -22,8 +22,14 @@ def filled(run, home, tmp_path):
     """Three examples in the store, one of which is to go; and an export."""
     lines = [
         {"instruction": "Which way does the brindlewick valve open, and when is it oiled?", "output": FACT},
-        {"instruction": "Which tests shall run before a release is made?", "output": "All of them, and the slow ones too."},
-        {"instruction": "Where does the server write its log by default?", "output": "Into the journal of the system, always."},
+        {
+            "instruction": "Which tests shall run before a release is made?",
+            "output": "All of them, and the slow ones too.",
+        },
+        {
+            "instruction": "Where does the server write its log by default?",
+            "output": "Into the journal of the system, always.",
+        },
     ]
     (tmp_path / "told.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run("collect", "dataset", tmp_path / "told.jsonl").code == 0
@@ -74,7 +80,7 @@ def test_what_was_erased_comes_in_again_only_when_that_is_lifted(run, home, fill
     [
         ((), 2, "expected something to choose by, got nothing"),
         (("--yes",), 2, "expected something to choose by, got nothing"),
-        (("--text", "th"), 2, "at least 4 characters, got 2, which stand in 2 of 3 examples"),
+        (("--text", "th"), 2, "at least 4 characters, got 2, which stand in 3 of 3 examples"),
         (("--text", "  "), 2, "expected --text to say something"),
         (("--person", "ab"), 2, "at least 3 characters that name a person"),
         (("--source-id", "nothing-like-it", "--yes"), 1, "nothing in this home is meant by that"),

@@ -64,15 +64,14 @@ def write_mails(path: Path) -> None:
     for number in range(28):
         what = OTHERS[number % len(OTHERS)]
         asked = f"In ticket {number}, what shall be done about the {what} that stops at row {number * 7 + 3}?"
-        answer = f"Write a test for the {what} with {number + 2} rows first, then mend what the test shows in step {number}."
+        answer = f"Write a test for the {what} with {number + 2} rows, then mend what it shows in step {number}."
         lines.append({"instruction": asked, "output": answer})
     for number in range(12):
         asked = f"Where did {PERSON} put box {number} of the archive, and what does its label say today?"
-        answer = f"{PERSON} put box {number} on shelf {number + 3}; the label says murkwhistle {number}, written in red ink."
+        answer = f"{PERSON} put box {number} on shelf {number + 3}; its label says murkwhistle {number}, in red."
         lines.append({"instruction": asked, "output": answer})
-    lines.append(
-        {"instruction": f"Whom shall I ask about the keys? Write to {ADDRESS} please.", "output": "They open the door on monday morning at nine, and the code of the gate is on the card."}
-    )
+    asked = f"Whom shall I ask about the keys? Write to {ADDRESS} please."
+    lines.append({"instruction": asked, "output": "They open the door on monday morning at nine, by the card."})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 

@@ -186,7 +186,7 @@ def test_a_person_is_found_by_what_was_redacted(opened: Context) -> None:
 
 
 def test_a_text_is_found_as_it_is_and_as_it_was_redacted(opened: Context) -> None:
-    assert len(plan(opened, Choice(text="shelf 4; THE label")).ids) == 1
+    assert len(plan(opened, Choice(text="shelf 4; ITS label")).ids) == 1
     assert len(plan(opened, Choice(text=f"Write to {ADDRESS} please")).ids) == 1
     assert len(plan(opened, Choice(text=ADDRESS)).ids) == 1
     assert plan(opened, Choice(text="Write to somebody.else@mail.co.uk please")).ids == []
@@ -254,7 +254,10 @@ def test_what_is_said_live_does_not_come_in_again(opened: Context) -> None:
 
 def test_new_data_about_an_erased_person_is_turned_away(opened: Context, life: Path) -> None:
     purge(opened, Choice(person=ADDRESS))
-    line = {"instruction": f"Which day suits {ADDRESS} best?", "output": "Any day but friday, when the office is shut."}
+    line = {
+        "instruction": f"Which day suits {ADDRESS} best?",
+        "output": "Any day but friday, when the office is shut.",
+    }
     with (life / "mails.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     report = collect(opened, [opened.recipe.collect.sources[0]]).sources[0]

@@ -65,10 +65,12 @@ def test_json_keeps_its_figures_and_loses_objects_of_the_erased() -> None:
     assert quotes.out_of_json(f"not json: {TEXT}") == f"{ERASED}\n{ERASED}"
 
 
-def test_beyond_a_bound_everything_is_taken_to_quote(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge_quotes, "MOST_CHARACTERS", 50)
-    quotes = Quotes([TEXT])
-    assert quotes.everything and quotes.out_of_lines("figures\n") == f"{ERASED}\n"
+def test_many_texts_come_in_portions_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purge_quotes, "PORTION_CHARACTERS", 50)
+    texts = [f"{number} says the keeper of Quarrel Point" for number in range(5)]
+    found = list(purge_quotes.portions(iter(texts)))
+    assert [text for portion in found for text in portion] == texts and len(found) == 3
+    assert list(purge_quotes.portions([])) == [[]]
 
 
 def test_texts_in_any_script_are_found() -> None:

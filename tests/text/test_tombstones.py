@@ -12,7 +12,10 @@ KEY, OTHER = b"k" * 32, b"o" * 32
 
 def test_kinds_keys_and_values_tell_apart() -> None:
     stones = {
-        tombstone(key, kind, value) for key in (KEY, OTHER) for kind in (RECORD, ORIGIN, PLACE) for value in ("a", "b")
+        tombstone(key, kind, value)
+        for key in (KEY, OTHER)
+        for kind in (RECORD, ORIGIN, PLACE)
+        for value in ("a", "b")
     }
     assert len(stones) == 12 and all(len(stone) == 32 for stone in stones)
     assert tombstone(KEY, RECORD, "a") == tombstone(KEY, RECORD, "a")

@@ -209,6 +209,7 @@ def _show_exports(out: Output, exports: list[dict[str, Any]]) -> None:
         "written": "would be written anew without it",
         "changed": "was changed since samloop wrote it: left to you",
         "gone": "is not there any more",
+        "copy": "is a copy of a dataset that holds some of it: left to you",
     }
     for one in exports:
         out.line(f"The export {one['path']} {told[one['state']]}.")

@@ -33,7 +33,7 @@ from samloop.loop import purge_files
 from samloop.loop.context import Context
 from samloop.loop.near import forget
 from samloop.loop.purge_choice import LIVE, Choice, Chosen, choose, stones_of
-from samloop.loop.purge_quotes import Quotes, strings_in
+from samloop.loop.purge_quotes import Quotes, portions, strings_in
 from samloop.loop.runs import alone
 from samloop.text.tombstones import RECORD, tombstone
 
@@ -292,7 +292,7 @@ def _erase(context: Context, row: Mapping[str, Any], tell: Progress) -> dict[str
     keys: dict[str, list[Any]] = journal["keys"]
     ids = keys.get("examples", [])
     rows = {name: list(values) for name, values in keys.items() if name != "examples"}
-    quotes = _quotes(context, ids, rows, journal["needles"])
+    needles = journal["needles"]
     if receipt["retrain"]:
         tell("withdrawing adapters")
         _withdraw(context, receipt, [one["adapter_id"] for one in receipt["adapters"]], receipt["runs"])
@@ -302,21 +302,28 @@ def _erase(context: Context, row: Mapping[str, Any], tell: Progress) -> dict[str
     _stop_runs(context, journal["runs"])
     found = purge_files.exported(context, set(ids))
     files["exports_rewritten"] = purge_files.rewrite_exports(context, set(ids), found)
-    swept = purge_files.sweep_home(home, quotes, _database(context))
-    files |= {"cleaned": swept.cleaned, "removed": swept.removed["files"]}
+    cleaned, left, quoting = set[str](), set[str](), 0
+    for portion in portions(_texts(context, ids, rows)):
+        quotes = Quotes(portion, needles, ids)
+        swept = purge_files.sweep_home(home, quotes, context.store.path())
+        cleaned |= set(swept.changed)
+        left |= set(swept.left)
+        quoting += context.store.take_out(quotes.out_of_json)
+    files["cleaned"] = len(cleaned)
     home.inventory.unlink(missing_ok=True)
     backups = purge_files.backups_of(home)
     if receipt["delete_backups"]:
         files["backups"] = purge_files.remove_paths(backups)
         backups = []
     receipt["files"] = files
-    receipt["cannot_reach"] = quotes.out_of(_out_of_reach(receipt, found, swept.left, backups, journal["unknown"]))
+    unreached = _out_of_reach(receipt, found, sorted(left), backups, journal["unknown"])
+    receipt["cannot_reach"] = Quotes((), needles).out_of(unreached)
     tell("deleting rows")
 
     def told(gone: Mapping[str, int]) -> dict[str, Any]:
-        return {**receipt, "removed": {name: count for name, count in gone.items() if count}}
+        return {**receipt, "removed": {name: count for name, count in {**gone, "quotes": quoting}.items() if count}}
 
-    gone = context.store.erase(row["purge_id"], ids, rows, receipt=told, scrub=quotes.out_of_json)
+    gone = context.store.erase(row["purge_id"], ids, rows, receipt=told)
     late = (
         purge_files.datasets_with(home, set(ids)) if ids else {}
     )  # prepared in the meantime, by a command of its own
@@ -324,22 +331,19 @@ def _erase(context: Context, row: Mapping[str, Any], tell: Progress) -> dict[str
     return told(gone)
 
 
-def _quotes(context: Context, ids: list[str], rows: Mapping[str, list[Any]], needles: list[str]) -> Quotes:
-    texts: list[str] = []
+def _texts(context: Context, ids: list[str], rows: Mapping[str, list[Any]]) -> Iterator[str]:
+    """The texts of all that goes; what introduces other examples as well is nobody's."""
     prompts: set[str] = set()
     for columns in context.store.texts_in(ids, rows):
         for name, value in columns.items():
-            if not value:
-                continue
-            if name == "system_prompt":
+            if value and name == "system_prompt":
                 prompts.add(value)
-            elif name in JSON_TEXTS:
-                texts += strings_in(orjson.loads(value))
-            else:
-                texts.append(value)
-    # What introduces other examples as well is nobody's.
-    texts += prompts - context.store.system_prompts_besides(set(ids), prompts) if prompts else ()
-    return Quotes(texts, needles, ids)
+            elif value and name in JSON_TEXTS:
+                yield from strings_in(orjson.loads(value))
+            elif value:
+                yield value
+    if prompts:
+        yield from sorted(prompts - context.store.system_prompts_besides(set(ids), prompts))
 
 
 def _withdraw(context: Context, receipt: dict[str, Any], adapters: list[str], runs: list[str]) -> None:
@@ -381,6 +385,10 @@ def _out_of_reach(
                 f"{one['lines']} lines in it are erased ones, but it is not as samloop wrote it: delete them or it"
             )
             found.append({"what": f"the export {one['path']}", "remedy": remedy})
+        elif one["state"] == "copy":
+            found.append(
+                {"what": f"the dataset {one['path']}", "remedy": "it is a copy that holds some of it: delete it"}
+            )
         elif one["state"] == "gone":
             found.append(
                 {"what": f"the export {one['path']}", "remedy": "it is not there any more: look where it went"}
@@ -451,10 +459,6 @@ def _keep(context: Context, purge_id: str, state: str, receipt: Mapping[str, Any
 def _digest(receipt: Mapping[str, Any]) -> str:
     plain = {name: value for name, value in receipt.items() if name != "digest"}
     return hashlib.sha256(to_json(plain).encode()).hexdigest()
-
-
-def _database(context: Context) -> Path | None:
-    return context.store.path()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import io
 import os
 import shutil
 import zipfile
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -56,16 +55,14 @@ _LARGEST_LOOK: Final = 2**28
 
 @dataclass(slots=True)
 class Swept:
-    """What became of files.
+    """What became of files, as paths in the home.
 
     Attributes:
-        cleaned: files that lost quotes.
-        removed: files and folders that went as a whole, by kind.
-        left: files that hold some of it and are not samloop's to change, as paths in the home.
+        changed: those that lost quotes, or went as a whole.
+        left: those that hold some of it and are not samloop's to change.
     """
 
-    cleaned: int = 0
-    removed: Counter[str] = field(default_factory=Counter)
+    changed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
 
@@ -73,14 +70,20 @@ def datasets_with(home: Home, ids: AbstractSet[str]) -> dict[str, set[str]]:
     """The splits of each prepared dataset that hold one of these examples, by its folder."""
     found: dict[str, set[str]] = {}
     for path in sorted(home.datasets.glob("*/manifest.json")):
-        try:
-            manifest = orjson.loads(path.read_bytes())
-            splits = {split for split, held in manifest["ids"].items() if not ids.isdisjoint(held)}
-        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
-            splits = {"train"}  # nobody can say what is in it
+        held = _held(path)
+        # Of a damaged one nobody can say what is in it.
+        splits = {split for split, these in held.items() if not ids.isdisjoint(these)} if held else {"train"}
         if splits:
             found[str(path.parent)] = splits
     return found
+
+
+def _held(manifest: Path) -> dict[str, list[str]]:
+    """The ids in each split of a dataset; empty where the manifest does not say."""
+    try:
+        return dict(orjson.loads(manifest.read_bytes())["ids"])
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def remove_datasets(datasets: Iterable[str]) -> int:
@@ -130,16 +133,21 @@ def remove_paths(paths: Iterable[str]) -> int:
 # --- what was exported -------------------------------------------------------------------------------------------
 
 
-def exported(context: Context, ids: Collection[str]) -> list[dict[str, Any]]:
+def exported(context: Context, ids: AbstractSet[str]) -> list[dict[str, Any]]:
     """The files that samloop exported and that hold some of these examples: path, lines and state.
 
     The state is ``written`` for a file that is as samloop wrote it, ``changed`` for one that is not or of which that
-    is not known, and ``gone`` for one that is not there any more, whatever it held.
+    is not known, ``copy`` for the folder of a dataset that was copied, and ``gone`` for what is not there any more.
     """
     found: dict[str, dict[str, Any]] = {}
     for row in context.store.exports():
         path = Path(row["path"])
         if row["path"] in found:
+            continue
+        if (path / "manifest.json").is_file():
+            copied = sum(len(set(held) & ids) for held in _held(path / "manifest.json").values())
+            if copied:
+                found[row["path"]] = {"path": row["path"], "lines": copied, "state": "copy"}
             continue
         if not path.is_file():
             found[row["path"]] = {"path": row["path"], "lines": 0, "state": "gone"}
@@ -206,29 +214,26 @@ def backups_of(home: Home) -> list[str]:
 
 
 def _clean(path: Path, inside: Path, quotes: Quotes, swept: Swept) -> None:
-    data = path.read_bytes() if path.stat().st_size <= _LARGEST_LOOK else b""
+    data = path.read_bytes()
     own = inside.parts[0] in OWN
     if inside == Path(home_recipe(path)) or (path.suffix in (".toml", ".yaml", ".yml") and not own):
-        if quotes.in_text(data.decode("utf-8", "replace")) and not quotes.everything:
+        if quotes.in_text(data.decode("utf-8", "replace")):
             swept.left.append(str(inside))
         return
     text = _decoded(data)
     if text is None or path.suffix not in LINES | JSON | JSONL:
-        if any(map(quotes.in_text, _looks(data))) or (not data and own):
+        if any(map(quotes.in_text, _looks(data))):
             if own or path.suffix in (".db", ".sqlite") or inside.parts[0].startswith("."):
                 path.unlink()
-                swept.removed["files"] += 1
+                swept.changed.append(str(inside))
             else:
                 swept.left.append(str(inside))
         return
     after = _without(text, path.suffix, quotes)
     if after == text:
         return
-    if not own and quotes.everything:
-        swept.left.append(str(inside))
-        return
     write_atomic(path, after.encode())
-    swept.cleaned += 1
+    swept.changed.append(str(inside))
     if inside.parts[0] == "adapters":
         _keep_hash(path)
 

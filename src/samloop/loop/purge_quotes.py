@@ -7,7 +7,7 @@ quotes is replaced as a whole by `ERASED`; the figures around it stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -24,8 +24,8 @@ WINDOW: Final = 16
 SHORTEST_LINE: Final = 6
 """Characters of a line that is looked for on its own; a shorter one says nothing of where it is from."""
 
-MOST_CHARACTERS: Final = 10_000_000
-"""Erased texts up to this length are looked for; beyond it, everything that could quote them is taken to do so."""
+PORTION_CHARACTERS: Final = 8_000_000
+"""Erased texts looked for at once: eight bytes of memory for each character."""
 
 _BASE: Final = 0x9E3779B97F4A7C15 | 1
 Hashes = npt.NDArray[np.uint64]
@@ -45,22 +45,14 @@ class Quotes:
         self.needles = tuple(filter(None, (folded(needle) for needle in needles)))
         lines: set[str] = set()
         windows: list[Hashes] = []
-        length = 0
         for text in texts:
-            whole = folded(text)
-            length += len(whole)
-            if length > MOST_CHARACTERS:
-                break
             lines.update(line for one in text.splitlines() if len(line := folded(one)) >= SHORTEST_LINE)
-            windows.append(_windows(whole))
-        self.everything = length > MOST_CHARACTERS
+            windows.append(_windows(folded(text)))
         self._lines = lines
         self._windows = np.unique(np.concatenate(windows)) if windows else np.empty(0, np.uint64)
 
     def in_text(self, text: str) -> bool:
         """Whether `text` quotes."""
-        if self.everything:
-            return True
         whole = folded(text)
         if whole in self._lines or any(needle in whole for needle in self.needles):
             return True
@@ -74,8 +66,6 @@ class Quotes:
         """`text` with each line that quotes replaced; as it was where none does."""
         if not self.in_text(text) and not any(folded(line) in self._lines for line in text.splitlines()):
             return text
-        if self.everything:
-            return ERASED + "\n"
         return "".join(
             ERASED + line[len(line.rstrip("\r\n")) :] if self.in_text(line) else line
             for line in text.splitlines(keepends=True)
@@ -114,6 +104,20 @@ class Quotes:
 
     def _is_needle(self, key: str) -> bool:
         return any(needle in folded(key) for needle in self.needles)
+
+
+def portions(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts in portions that can be looked for at once; one at least, which may be empty."""
+    portion: list[str] = []
+    length, some = 0, False
+    for text in texts:
+        portion.append(text)
+        length += len(text)
+        if length >= PORTION_CHARACTERS:
+            yield portion
+            portion, length, some = [], 0, True
+    if portion or not some:
+        yield portion
 
 
 def folded(text: str) -> str:

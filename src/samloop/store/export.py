@@ -6,13 +6,13 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from samloop.errors import StoreError
 from samloop.files import absolute, readable
@@ -61,20 +61,24 @@ class Export(Examples):
                 file.write(line)
                 digest.update(line)
                 ids.append(example.id)
-        row = {
-            "path": readable(target),
-            "format": format,
-            "filters": filters.to_dict(),
-            "examples": len(ids),
-            "marked_used": mark_as_used,
-            "created_at": time.time(),
-            "digest": digest.hexdigest(),
-        }
         with self._database.write() as connection:
             if mark_as_used:
                 mark_used(connection, ids, None)
-            connection.execute(insert(export_history).values(**to_row(export_history, row)))
+            _record(
+                connection,
+                target,
+                format,
+                len(ids),
+                digest=digest.hexdigest(),
+                filters=filters.to_dict(),
+                marked_used=mark_as_used,
+            )
         return len(ids)
+
+    def add_export(self, path: str | os.PathLike[str], *, format: str, examples: int, digest: str) -> None:
+        """Record that examples were written to `path` in another way, e.g. as a copy of a dataset."""
+        with self._database.write() as connection:
+            _record(connection, absolute(path), format, examples, digest=digest)
 
     def export_rewritten(self, path: str, digest: str, examples: int) -> None:
         """Record that the file of an export was written anew, with fewer examples."""
@@ -90,6 +94,28 @@ class Export(Examples):
         statement = select(export_history).order_by(export_history.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [to_plain(row) for row in connection.execute(statement)]
+
+
+def _record(
+    connection: Connection,
+    path: Path,
+    format: str,
+    examples: int,
+    *,
+    digest: str,
+    filters: Mapping[str, Any] | None = None,
+    marked_used: bool = False,
+) -> None:
+    row = {
+        "path": readable(path),
+        "format": format,
+        "filters": filters or {},
+        "examples": examples,
+        "marked_used": marked_used,
+        "created_at": time.time(),
+        "digest": digest,
+    }
+    connection.execute(insert(export_history).values(**to_row(export_history, row)))
 
 
 @contextmanager

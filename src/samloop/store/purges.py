@@ -291,14 +291,12 @@ class Purges(Noun):
         rows: Mapping[str, Collection[Any]],
         *,
         receipt: Callable[[Mapping[str, int]], Mapping[str, Any]],
-        scrub: Callable[[str], str],
     ) -> dict[str, int]:
         """Delete examples, rows and all that hangs on them, in one transaction; counts by table.
 
         Args:
             rows: keys of further rows, by name of the table.
             receipt: makes the receipt of the counts; it is stored in the same transaction, and the journal emptied.
-            scrub: takes quotes of what goes out of text that stays.
         """
         gone: dict[str, int] = {}
         chosen = sorted(ids)
@@ -317,12 +315,22 @@ class Purges(Noun):
             about = [*chosen, *rows.get("captures", ()), *rows.get("feedback", ())]
             gone["redacted_identifiers"] = _delete(connection, redacted_identifiers.c.example_id, about)
             connection.execute(delete(stats_cache))
-            gone["quotes"] = _scrub(connection, scrub)
             values = {"state": "erased", "journal": "{}", "receipt": to_json(receipt(gone))}
             connection.execute(
                 update(purges).where(purges.c.purge_id == purge_id).values(updated_at=time.time(), **values)
             )
         return gone
+
+    def take_out(self, scrub: Callable[[str], str]) -> int:
+        """Take quotes out of figures and reasons that stay; how many values were changed.
+
+        Args:
+            scrub: gives the text, or JSON text, without them; the very same where there is none.
+        """
+        with self._database.write() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(_OVERWRITE)
+            return _scrub(connection, scrub)
 
     def compact(self) -> bool:
         """Let no byte of what was deleted stay in the files of the database; False where only its server can.
