@@ -4,8 +4,9 @@
 
 Writes exports of its own, about 100 MB each: ChatGPT's conversations.json, plain and zipped, Claude.ai's, and Claude
 Code sessions, with branches and tools in the shares that people have. Each is read in a process of its own, from the
-file to the examples, before the rules. The aims are 30 MB/s, and 2 GB of conversations in under 500 MB of memory.
-MB are of the JSON read, unpacked; processor seconds stand beside the wall's.
+file to the examples, before the rules. The last rows are the whole of `samloop collect`: read, redacted, judged and
+stored, the memory of its workers counted. The aims are 30 MB/s for the reading, and 2 GB of conversations in under
+500 MB of memory. MB are of the JSON read, unpacked; processor seconds stand beside the wall's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import machine, median, publish, table
+from common import SAMLOOP, machine, median, publish, table, watched
 
 MB = 1_000_000
 SIZE_MB = 100
@@ -210,6 +211,14 @@ def measured(kind: str, location: Path) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def collected(location: Path, home: Path) -> dict[str, float]:
+    """One run of `samloop collect` into a new home."""
+    command = [*SAMLOOP, "--home", str(home), "--json", "collect", "chatgpt", str(location)]
+    output, peak, seconds, cpu = watched(command)
+    totals = json.loads(output)["data"]["totals"]
+    return {"seconds": seconds, "cpu": cpu, "examples": totals["read"], "peak_mb": peak / 2**20}
+
+
 def json_bytes(location: Path) -> int:
     """Bytes of JSON at a location, unpacked."""
     if location.suffix == ".zip":
@@ -243,9 +252,13 @@ def main() -> None:
         for title, (kind, location) in inputs.items():
             found = [measured(kind, location) for _ in range(ROUNDS)]
             rows.append(row(title, json_bytes(location), found))
+        whole = {"ChatGPT, whole collect": plain}
         if arguments.large_gb:
             large = write_array(folder / "large.json", writer.chatgpt, int(arguments.large_gb * 1000 * MB))
             rows.append(row(f"ChatGPT, {arguments.large_gb:g} GB", json_bytes(large), [measured("chatgpt", large)]))
+            whole[f"ChatGPT, whole collect, {arguments.large_gb:g} GB"] = large
+        for title, location in whole.items():
+            rows.append(row(title, json_bytes(location), [collected(location, folder / title)]))
     publish("collect_chats", f"{machine('samloop', 'orjson')}; medians of {ROUNDS}\n\n{table(rows)}")
 
 

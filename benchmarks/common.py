@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMLOOP = [sys.executable, "-m", "samloop.cli.main"]
+SAMPLE_SECONDS = 0.5
 
 
 def machine(*packages: str) -> str:
@@ -50,6 +54,40 @@ def seconds(command: Sequence[str], **options: object) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
     return time.perf_counter() - started
+
+
+def watched(command: list[str]) -> tuple[str, int, float, float]:
+    """Standard output of `command`, the peak of its memory and its children's in bytes, its seconds, and those of the
+    processor. Memory is the sum of the proportional set sizes (shared pages count once), sampled twice a second."""
+    started, used, peak = time.perf_counter(), _processor(), 0
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    whole = psutil.Process(process.pid)
+    while process.poll() is None:
+        total = 0
+        for one in [whole, *_children(whole)]:
+            try:
+                total += one.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        peak = max(peak, total)
+        time.sleep(SAMPLE_SECONDS)
+    if process.returncode:
+        raise SystemExit(f"samloop failed with {process.returncode}")
+    output = process.stdout.read() if process.stdout else ""
+    return output, peak, time.perf_counter() - started, _processor() - used
+
+
+def _processor() -> float:
+    """Seconds of the processor that all processes took which this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def median(values: Sequence[float]) -> float:

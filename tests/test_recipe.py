@@ -76,6 +76,17 @@ def test_presets_fill_what_is_not_set(name):
     assert Train(**PRESETS[name])
 
 
+def test_another_base_brings_its_own_preset(monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"total": 8 * 2**30}))
+    recipe = Recipe.parse({"train": {"rank": 3}})
+    assert (recipe.train.preset, recipe.train.quantise) == ("laptop-8gb", "4bit")
+    other = recipe.changed(train={"model": "pocket"}).train
+    assert other == Recipe.parse({"train": {"rank": 3, "model": "pocket"}}).train
+    assert (other.preset, other.rank, other.quantise) == ("pocket", 3, "none")
+    named = Recipe.parse({"train": {"preset": "laptop-8gb"}}).changed(train={"model": "pocket"}).train
+    assert (named.preset, named.rank, named.model) == ("laptop-8gb", 4, "pocket")
+
+
 def test_preset_by_memory(monkeypatch):
     for total, expected in ((8 * 2**30, "laptop-8gb"), (32 * 2**30, "standard")):
         monkeypatch.setattr("psutil.virtual_memory", lambda total=total: type("M", (), {"total": total}))

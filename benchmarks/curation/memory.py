@@ -11,59 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-
-import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from generated import write_lines
 
-from common import SAMLOOP, machine, publish, table
+from common import SAMLOOP, machine, publish, table, watched
 
 LIMIT_GB = 1.5
 DISK_FACTOR = 4
 """Input, units beside the output and the output itself take about so many times the input's size."""
-SAMPLE_SECONDS = 0.5
-
-
-def watched(command: list[str]) -> tuple[str, int, float, float]:
-    """Standard output of `command`, the peak of its memory and its children's in bytes, its seconds, and those of the
-    processor."""
-    started, used, peak = time.perf_counter(), _processor(), 0
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    whole = psutil.Process(process.pid)
-    while process.poll() is None:
-        total = 0
-        for one in [whole, *_children(whole)]:
-            try:
-                total += one.memory_full_info().pss
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-        peak = max(peak, total)
-        time.sleep(SAMPLE_SECONDS)
-    if process.returncode:
-        raise SystemExit(f"samloop failed with {process.returncode}")
-    output = process.stdout.read() if process.stdout else ""
-    return output, peak, time.perf_counter() - started, _processor() - used
-
-
-def _processor() -> float:
-    """Seconds of the processor that all processes took which this one has waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
 
 
 def main() -> None:

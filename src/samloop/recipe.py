@@ -114,7 +114,9 @@ class Recipe(BaseSettings):
             raise RecipeError(f"expected train.preset to be one of auto, {', '.join(PRESETS)}, got '{name}'")
         explicit = {key: getattr(self.train, key) for key in self.train.model_fields_set}
         train = Train(**{**PRESETS[name], **explicit, "preset": name})
-        return self.model_copy(update={"train": train})
+        # What the preset says counts as not set: with another base or preset, that one's values take its place.
+        chosen = set(explicit) - ({"preset"} if self.train.preset == "auto" else set())
+        return self.model_copy(update={"train": Train.model_construct(chosen, **train.__dict__)})
 
     def changed(self, **sections: Mapping[str, Any]) -> Recipe:
         """A copy with some values replaced: ``recipe.changed(train={"rank": 4})``.

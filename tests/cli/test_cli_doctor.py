@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,14 @@ def test_a_teacher_is_looked_at_where_the_recipe_names_one(run: Any, pocket: Pat
 def test_a_missing_recipe_of_the_command_line_is_told(run: Any, tmp_path: Path) -> None:
     found = checks(run("--json", "--config", tmp_path / "none.toml", "doctor"))
     assert "there is no recipe at" in found["recipe"]["found"]
+
+
+def test_four_bits_without_their_library_are_named(run: Any, pocket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pocket / "samloop.toml").write_text('[train]\nmodel = "pocket"\nbackend = "torch"\nquantise = "4bit"\n')
+    pytest.importorskip("bitsandbytes")
+    assert checks(run("--json", "doctor"))["base"]["found"].endswith(", held in nf4")
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "bitsandbytes" else real(name))
+    told = checks(run("--json", "doctor"))["base"]
+    assert told["state"] == "fail"
+    assert "pip install 'samloop[quantise]'" in told["found"]

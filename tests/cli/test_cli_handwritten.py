@@ -113,6 +113,8 @@ def test_examples_on_standard_input(program: Any) -> None:
         again = program("--json", "examples", "add", "-", stdin=text).data["totals"]
         assert (again["read"], again["duplicate"]) == (count, count)
     assert program("--json", "examples", "add", stdin="").error["code"] == "usage"
+    plain = program("--json", "examples", "add", stdin="neither a form nor data\n").error
+    assert plain["message"].startswith("expected a data file, got standard input: it looks like plain text")
 
 
 def test_a_file_of_forms_is_collected_like_any_other(run: Any, tmp_path: Path) -> None:

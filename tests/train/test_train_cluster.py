@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from tiny import made_up, made_up_pairs, write_lines
+from tiny import MakeJob, made_up, made_up_pairs, write_lines
 
 from samloop import __version__
 from samloop.child import run_job
@@ -26,9 +26,7 @@ from samloop.train.cluster_worker import Order, Places, _own_base
 from samloop.train.control import Control
 from samloop.train.crew import Crew
 from samloop.train.freight import packed, unpack, unpack_whole
-from samloop.train.job import TrainJob
 
-MakeJob = Callable[..., TrainJob]
 TWO = {"cluster": "ray://local", "cluster_workers": 2}
 
 

@@ -4,13 +4,12 @@ import json
 import math
 import resource
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from tiny import WORDS, line, made_up, write_lines
+from tiny import WORDS, Killed, MakeJob, line, made_up, train, weights_of, write_lines
 
 from samloop import plugins
 from samloop.errors import ModelError, TrainingError
@@ -24,31 +23,11 @@ from samloop.train.driver import run
 from samloop.train.job import TrainJob
 from samloop.train.objectives import FIGURES
 
-MakeJob = Callable[..., TrainJob]
 FIELDS = {
     *("step", "steps", "epoch", "loss", "validation_loss", "tokens_per_second", "learning_rate", "grad_norm"),
     *("memory_bytes", "eta_seconds", "trained_tokens", "phase"),
     *FIGURES,
 }
-
-
-class Killed(BaseException):
-    """What a test raises in the middle of a run: nothing may catch it."""
-
-
-def train(job: TrainJob, folder: Path, kill_at: int = 0, stop_at: int = 0) -> tuple[dict[str, Any], list[dict]]:
-    lines: list[dict[str, Any]] = []
-
-    def on_metric(metric: dict[str, Any]) -> None:
-        lines.append(metric)
-        if kill_at and metric["step"] == kill_at:
-            raise Killed
-
-    return run(job, folder, on_metric, lambda: bool(stop_at) and lines[-1]["step"] >= stop_at), lines
-
-
-def weights_of(folder: Path) -> bytes:
-    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
 def test_a_run_learns_and_reports(make_job: MakeJob, backend: str, tmp_path: Path) -> None:

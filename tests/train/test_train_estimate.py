@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import build_base
+from tiny import MakeJob, build_base
 
 from samloop.errors import ModelError
 from samloop.train.base import Base
@@ -20,7 +19,6 @@ from samloop.train.estimate import Shape, estimate, kept_per_token, kept_scores,
 from samloop.train.job import TrainJob
 from samloop.train.torch_backend import TorchBackend
 
-MakeJob = Callable[..., TrainJob]
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 TOKENS = 120

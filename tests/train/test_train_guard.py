@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import Killed, MakeJob
 
 from samloop.train import memory
 from samloop.train.checkpoints import Checkpoints
 from samloop.train.control import Control
 from samloop.train.driver import run
 from samloop.train.guard import GIGABYTE, Guard, describe
-from samloop.train.job import TrainJob
 from samloop.train.metrics import read_events
-
-MakeJob = Callable[..., TrainJob]
 
 
 class World:
@@ -236,10 +234,6 @@ def test_events_are_read_apart_from_steps(tmp_path: Path) -> None:
     path.write_text('{"step": 1}\n{"event": "paused", "at_step": 1}\n{"event": 3}\n[1]\n{"ev')
     assert read_events(path) == [{"event": "paused", "at_step": 1}]
     assert read_events(tmp_path / "none") == []
-
-
-class Killed(BaseException):
-    """What ends a run in the middle."""
 
 
 def test_a_run_killed_in_a_pause_loses_no_step(make_job: MakeJob, tmp_path: Path) -> None:

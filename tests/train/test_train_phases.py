@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny import line, made_up, made_up_pairs, pair, write_lines
+from tiny import Killed, MakeJob, line, made_up, made_up_pairs, pair, train, weights_of, write_lines
 
 from samloop import plugins
 from samloop.errors import InputError, TrainingError
@@ -19,20 +18,13 @@ from samloop.train import batches
 from samloop.train.adapter import Adapter
 from samloop.train.base import Base
 from samloop.train.data import read_split
-from samloop.train.driver import run
-from samloop.train.job import TrainJob
 from samloop.train.objectives import FIGURES, Preferences
 from samloop.train.phases import plan
 from samloop.train.reference import Reference
 
-MakeJob = Callable[..., TrainJob]
 DPO = {"method": "dpo", "preference_learning_rate": 1e-2, "preference_epochs": 4.0, "patience": 0}
 BOTH = {"method": "sft+dpo", "preference_learning_rate": 5e-3, "preference_epochs": 2.0, "epochs": 1.0, "patience": 0}
 NONE = np.zeros(0, np.int64)
-
-
-class Killed(BaseException):
-    """What a test raises in the middle of a run: nothing may catch it."""
 
 
 @pytest.fixture
@@ -41,21 +33,6 @@ def preferring(dataset: Path) -> Path:
     write_lines(dataset / "train.jsonl", [*made_up(10), *made_up_pairs(24)])
     write_lines(dataset / "valid.jsonl", [*made_up(4, start=40), *made_up_pairs(12, start=40)])
     return dataset
-
-
-def train(job: TrainJob, folder: Path, kill_at: int = 0, stop_at: int = 0) -> tuple[dict[str, Any], list[dict]]:
-    lines: list[dict[str, Any]] = []
-
-    def on_metric(metric: dict[str, Any]) -> None:
-        lines.append(metric)
-        if kill_at and metric["step"] == kill_at:
-            raise Killed
-
-    return run(job, folder, on_metric, lambda: bool(stop_at) and lines[-1]["step"] >= stop_at), lines
-
-
-def weights_of(folder: Path) -> bytes:
-    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
 # --- the plan ---

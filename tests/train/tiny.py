@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from samloop.train.driver import run
+from samloop.train.job import TrainJob
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -95,3 +98,28 @@ def made_up(count: int, start: int = 0) -> list[dict[str, Any]]:
 
 def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+
+
+# --- runs in this process ---
+
+MakeJob = Callable[..., TrainJob]
+"""The fixture `make_job`: a job on the tiny base, with the values given."""
+
+
+class Killed(BaseException):
+    """What a test raises in the middle of a run: nothing may catch it."""
+
+
+def train(job: TrainJob, folder: Path, kill_at: int = 0, stop_at: int = 0) -> tuple[dict[str, Any], list[dict]]:
+    lines: list[dict[str, Any]] = []
+
+    def on_metric(metric: dict[str, Any]) -> None:
+        lines.append(metric)
+        if kill_at and metric["step"] == kill_at:
+            raise Killed
+
+    return run(job, folder, on_metric, lambda: bool(stop_at) and lines[-1]["step"] >= stop_at), lines
+
+
+def weights_of(folder: Path) -> bytes:
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()

@@ -209,18 +209,22 @@ def _backends(_session: Session) -> Iterator[Check]:
 
 
 def _base(session: Session) -> Iterator[Check]:
+    from samloop.loop.train import backend_name
     from samloop.text.base import resolve_base
+    from samloop.train.quantise import NONE, resolve
 
     try:
-        name = session.recipe().train.model
+        settings = session.recipe().train
     except SamloopError:
         return  # said above
     try:
-        folder = resolve_base(name)
+        folder = resolve_base(settings.model)
+        form = resolve(settings.quantise, backend_name(settings.backend), folder)
     except SamloopError as error:
         yield Check("base", "fail", str(error))
     else:
-        yield Check("base", "ok", f"{name} at {folder}")
+        held = "" if form == NONE else f", held in {form}"
+        yield Check("base", "ok", f"{settings.model} at {folder}{held}")
 
 
 def _fit(session: Session) -> Iterator[Check]:

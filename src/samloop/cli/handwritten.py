@@ -12,7 +12,7 @@ import typer
 
 from samloop.cli.output import Output, figure
 from samloop.cli.session import Session
-from samloop.errors import UsageError
+from samloop.errors import SourceError, UsageError
 from samloop.example import DOMAINS, Example
 
 if TYPE_CHECKING:
@@ -216,4 +216,7 @@ def _add_all(session: Session, file: Path | None, licence: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="samloop-") as folder:
         path = Path(folder, STANDARD_INPUT)
         path.write_bytes(text)
-        finish(session, [SourceSettings(kind="manual", location=str(path), **options)], once=STANDARD_INPUT)
+        try:
+            finish(session, [SourceSettings(kind="manual", location=str(path), **options)], once=STANDARD_INPUT)
+        except SourceError as error:
+            raise SourceError(str(error).replace(str(path), STANDARD_INPUT)) from None

@@ -43,7 +43,7 @@ Progress = Callable[[dict[str, Any]], None]
 CHARACTERS_A_TOKEN: Final = 4
 """Of English prose. What is longer than the longest training sequence is told in parts, so that none is cut off."""
 
-BATCH_CHARACTERS: Final = 2**24
+BATCH_CHARACTERS: Final = 2**20
 """A batch ends here even with few examples, so that long texts do not add up in memory."""
 
 STOPPED: Final = "stopped; all that was stored stays, so collect again to go on"

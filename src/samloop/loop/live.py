@@ -10,7 +10,7 @@ from samloop.loop.reading import given_to
 from samloop.loop.teacher import asking
 from samloop.protocols import Source
 from samloop.settings import SourceSettings
-from samloop.sources.live_rows import PART
+from samloop.sources.drafts import PART
 
 KINDS: Final = ("feedback", "captures")
 """The sources that are collected without being named, the one that knows better first."""

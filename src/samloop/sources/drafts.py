@@ -10,9 +10,12 @@ from typing import Any, Final
 
 import xxhash
 
-from samloop.example import Format, Message
+from samloop.example import Example, Format, Message
 
 Json = Mapping[str, Any]
+
+PART: Final = "#"
+"""Stands in `source_id` between a record's id and which of its examples this is."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
@@ -52,6 +55,29 @@ class Draft:
     part: str | None = None
     metadata: dict[str, Any] | None = None
     language: str | None = None
+
+    def example(self, *, source_id: str, metadata: dict[str, Any], created_at: float, **more: Any) -> Example:
+        """The example of this content; `more` are further fields of it, before what the draft itself says.
+
+        Args:
+            source_id: of the whole record; a part of it gets its own.
+            metadata: of the record; what the draft has is added.
+            created_at: Unix seconds.
+        """
+        return Example(
+            **{"format": self.format, **more},
+            input_text=self.input_text,
+            output_text=self.output_text,
+            system_prompt=self.system_prompt,
+            context=self.context,
+            rejected_output=self.rejected,
+            preference_reason=self.preference_reason,
+            conversation_history=tuple(self.history),
+            metadata={**metadata, **self.metadata} if self.metadata else metadata,
+            created_at=created_at,
+            updated_at=created_at,
+            source_id=f"{source_id}{PART}{self.part}" if self.part else source_id,
+        )
 
 
 END_MARKS: Final = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "</s>")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from samloop.errors import SourceError
 from samloop.example import Example, Message, collapse
 from samloop.protocols import RowReader
 from samloop.sources.drafts import Draft, digest_of
 from samloop.text.corrections import is_correction
-
-PART: Final = "#"
-"""Stands in `source_id` between a row's id and which of its examples this is."""
 
 Row = Mapping[str, Any]
 
@@ -33,20 +30,11 @@ def examples_of(source: str, row: Row, id: str, drafts: Iterable[Draft], **more:
     """`drafts` made of a row, with where they came from; `more` are fields of the example."""
     group, told = conversation_of(row), more.pop("metadata", {})
     for draft in drafts:
-        yield Example(
+        yield draft.example(
             source=source,
-            format=draft.format,
-            input_text=draft.input_text,
-            output_text=draft.output_text,
-            system_prompt=draft.system_prompt,
-            context=draft.context,
-            rejected_output=draft.rejected,
-            preference_reason=draft.preference_reason,
-            conversation_history=tuple(draft.history),
-            metadata={**told, **(draft.metadata or {})},
+            source_id=id,
+            metadata=told,
             created_at=row["created_at"],
-            updated_at=row["created_at"],
-            source_id=f"{id}{PART}{draft.part}" if draft.part else id,
             group_key=group or draft.group,
             **more,
         )

@@ -91,23 +91,14 @@ class Origin:
             group, parent_id, format_ = self._group(told), _text(told.get("parent_id")), told.get("format")
         examples = []
         for draft in drafts:
-            kept = {**metadata, **draft.metadata} if draft.metadata else metadata
             in_conversation = draft.format in ("chat", "multi_turn") and carried
             examples.append(
-                Example(
+                draft.example(
                     source=self.source,
-                    format=_format(draft, format_) if format_ else draft.format,
-                    input_text=draft.input_text,
-                    output_text=draft.output_text,
-                    system_prompt=draft.system_prompt,
-                    context=draft.context,
-                    rejected_output=draft.rejected,
-                    preference_reason=draft.preference_reason,
-                    conversation_history=tuple(draft.history),
-                    metadata=kept,
+                    source_id=source_id,
+                    metadata=metadata,
                     created_at=created_at,
-                    updated_at=created_at,
-                    source_id=f"{source_id}#{draft.part}" if draft.part else source_id,
+                    format=_format(draft, format_) if format_ else draft.format,
                     parent_id=parent_id,
                     group_key=group or draft.group or (self._conversation(told) if in_conversation else None),
                     licence=licence,
