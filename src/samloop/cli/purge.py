@@ -128,7 +128,8 @@ def _other(
         elif lift:
             lifted = deed.lift(context, lift)
             out.result(
-                lifted, lambda: out.line(f"{lifted['purge_id']}: what it erased may come in again when it is read.")
+                lifted,
+                lambda: out.line(f"{lifted['purge_id']}: what it erased comes in again where it can still be read."),
             )
 
 

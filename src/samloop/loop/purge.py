@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, Final
 import orjson
 from filelock import FileLock, Timeout
 
+from samloop import plugins
 from samloop.adapters.registry import IMPORTED, UNKNOWN, WITHDRAWN, Registry
 from samloop.errors import InputError, NotFoundError, SamloopError, StoreBusyError, UsageError
 from samloop.example import to_json
@@ -177,7 +178,7 @@ def resume(
 
 
 def lift(context: Context, purge_id: str) -> dict[str, Any]:
-    """Let what a purge erased come in again, from wherever it may still be read.
+    """Let what a purge erased come in again: the sources that brought it are read from their beginning next time.
 
     Raises:
         NotFoundError: there is no such purge.
@@ -189,8 +190,23 @@ def lift(context: Context, purge_id: str) -> dict[str, Any]:
             f"{row['purge_id']} is not finished; finish it with 'samloop purge --resume {row['purge_id']}'"
         )
     lifted = context.store.lift(row["purge_id"])
+    again = [
+        location for location in context.store.locations() if _speaks_for(location[0], row["receipt"]["sources"])
+    ]
+    for location in again:
+        context.store.forget_watermark(*location)
     _keep(context, row["purge_id"], "done", {**row["receipt"], "lifted_at": time.time()})
-    return {"purge_id": row["purge_id"], "tombstones_lifted": lifted}
+    read_again = [{"kind": kind, "location": location} for kind, location in again]
+    return {"purge_id": row["purge_id"], "tombstones_lifted": lifted, "read_again": read_again}
+
+
+def _speaks_for(kind: str, sources: Collection[str]) -> bool:
+    """Whether a source of that kind may bring examples in the name of one of these."""
+    try:
+        read = plugins.load("sources", kind)
+    except SamloopError:  # a plug-in that is not installed any more
+        return True
+    return not {read.source_name, *getattr(read, "yields", ())}.isdisjoint(sources)
 
 
 def unfinished(context: Context) -> list[dict[str, Any]]:
@@ -242,6 +258,7 @@ def _begin(
         "purge_id": purge_id,
         "begun_at": now,
         "chosen_by": choice.by,
+        "sources": sorted({one["source"] for one in context.store.outlines(planned.ids)}),
         "records": {
             "count": len(hashed),
             "digest": hashlib.sha256("\n".join(hashed).encode()).hexdigest(),
