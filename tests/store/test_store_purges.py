@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from samloop.store.purges import BY_EXAMPLE, QUOTING, TEXTS, origin_of, tombstone
+from samloop.store.purge_finds import BY_EXAMPLE, TEXTS
+from samloop.store.purges import QUOTING
 from samloop.store.tables import metadata, near_pairs, redacted_identifiers, stats_cache
-from samloop.text.tombstones import ORIGIN, RECORD
+from samloop.text.tombstones import ORIGIN, RECORD, origin_of, tombstone
 
 NO_TEXT = {
     # Names, figures, hashes and times alone; or what keeps the count of erasure itself.

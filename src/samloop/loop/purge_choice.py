@@ -16,7 +16,7 @@ from samloop.example import normalise
 from samloop.files import absolute
 from samloop.loop.context import Context
 from samloop.loop.purge_quotes import folded
-from samloop.store.purges import TEXTS
+from samloop.store.purge_finds import TEXTS
 from samloop.text.identifiers import PERSONAL, identifier_digest, identifier_digests
 from samloop.text.patterns import Placeholders, Redactor
 from samloop.text.tombstones import ORIGIN, PERSON, PLACE, RECORD, lies_in, tombstone

@@ -16,7 +16,6 @@ from samloop.home import Home
 from samloop.rows import Rows
 from samloop.store.database import among, current_revision, next_revision
 from samloop.store.noun import Noun
-from samloop.store.purges import any_stone, turned_away
 from samloop.store.rows import check_row, from_example
 from samloop.store.tables import (
     EXAMPLE_COLUMNS,
@@ -25,6 +24,7 @@ from samloop.store.tables import (
     training_examples,
     validation_log,
 )
+from samloop.store.tombstones import any_stone, turned_away
 
 ADD_AT_ONCE: Final = 1024
 """Examples per transaction of `add_examples`."""

@@ -12,8 +12,8 @@ from samloop.errors import UsageError
 from samloop.home import Home
 from samloop.store.database import among, current_revision
 from samloop.store.noun import Noun, to_row
-from samloop.store.purges import turned_away
 from samloop.store.tables import captures, feedback, redacted_identifiers, training_examples
+from samloop.store.tombstones import turned_away
 from samloop.text.captured import IDS, Captured
 
 TABLES: Final[dict[str, Table]] = {"captures": captures, "feedback": feedback}
