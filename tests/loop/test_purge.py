@@ -35,8 +35,12 @@ from samloop.loop.capture import capture_correction, record
 from samloop.loop.carry import export_adapter, import_adapter
 from samloop.loop.collect import collect
 from samloop.loop.context import Context, open_context
+from samloop.loop.prepare import prepare
 from samloop.loop.purge import lift, plan, purge, resume, unfinished
 from samloop.loop.purge_choice import Choice
+from samloop.loop.purge_deed import digest_of
+from samloop.loop.train import train
+from samloop.prepare.dataset import Dataset
 from samloop.store import Filters
 
 TALK = Choice(conversation=CONVERSATION)
@@ -159,6 +163,7 @@ def test_the_receipt_holds_counts_and_hashes_and_nothing_of_what_went(opened: Co
     for receipt in everything_about(opened):
         text = json.dumps(receipt).lower()
         assert not [word for word in (*PLANTED, ADDRESS, CONVERSATION) if word.lower() in text]
+        assert receipt["digest"] == digest_of(receipt)
         assert len(receipt["records"]["hashes"]) == receipt["records"]["count"] > 0
         kept = opened.store.get_purge(receipt["purge_id"])
         assert kept["state"] == "done" and kept["receipt"] == receipt and kept["journal"] == {}
@@ -293,6 +298,31 @@ def test_a_file_of_the_users_own_in_the_home_is_named_and_left(opened: Context, 
     receipt = purge(opened, Choice(person=PERSON))
     assert any("letter.bin" in one["what"] for one in receipt["cannot_reach"])
     assert (life / "home" / "letter.bin").exists()
+
+
+def test_a_copy_of_a_dataset_is_named_and_not_trained_on(opened: Context, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    dataset = prepare(opened, copy)
+    assert [one["state"] for one in plan(opened, TALK).to_dict()["exports"]].count("copy") == 1
+    receipt = purge(opened, TALK)
+    assert any(str(copy) in one["what"] for one in receipt["cannot_reach"])
+    assert not dataset.path.exists()
+    with pytest.raises(TrainingError, match="10 examples that were erased since; prepare anew"):
+        train(opened, Dataset.open(copy))
+
+
+def test_a_run_that_did_not_end_loses_its_checkpoints(opened: Context, life: Path) -> None:
+    (dataset,) = (life / "home" / "datasets").iterdir()
+    folder = life / "home" / "runs" / "run-stopped"
+    (folder / "checkpoints" / "step-1").mkdir(parents=True)
+    (folder / "checkpoints" / "step-1" / "optimiser.safetensors").write_bytes(b"moments")
+    shared = {"base": "pocket", "backend": "torch", "revision": 1, "state": "stopped"}
+    opened.store.add_run("run-stopped", dataset_digest="d", dataset_path=str(dataset), path=str(folder), **shared)
+    receipt = purge(opened, Choice(person=PERSON))
+    assert "run-stopped" in receipt["runs"] and not list(folder.rglob("*.safetensors"))
+    assert opened.store.get_run("run-stopped")["state"] == "failed"
+    (finished,) = [run for run in receipt["runs"] if run != "run-stopped"]
+    assert opened.store.get_run(finished)["state"] == "completed", "whose adapter is only named"
 
 
 # --- at work -----------------------------------------------------------------------------------------------------
