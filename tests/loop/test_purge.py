@@ -40,6 +40,7 @@ from samloop.loop.purge import lift, plan, purge, resume, unfinished
 from samloop.loop.purge_choice import Choice
 from samloop.loop.purge_deed import digest_of
 from samloop.loop.train import train
+from samloop.loop.turn import turn
 from samloop.prepare.dataset import Dataset
 from samloop.store import Filters
 
@@ -376,6 +377,18 @@ def test_one_that_was_killed_is_finished_by_the_next(life: Path, stage: str, row
         assert len(context.store.list_purges()) == 1
     assert "Vexbrook" not in where_it_stands(life)
     assert "murkwhistle" not in where_it_stands(life)
+
+
+def test_a_turn_finishes_what_was_killed(life: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(life), "deleting rows"], check=False, capture_output=True
+    )
+    assert done.returncode == -9, done.stderr.decode()
+    with open_context(Home(life / "home"), life / "recipe.toml") as context:
+        few = context.recipe.changed(train={"min_new_examples": 1000})
+        turn(Context(context.home, few, context.store, context.folder))
+        assert unfinished(context) == [] and context.store.get_purge("latest")["state"] == "done"
+        assert plan(context, Choice(text="Vexbrook")).empty
 
 
 # --- adapters ----------------------------------------------------------------------------------------------------

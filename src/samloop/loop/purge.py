@@ -77,8 +77,8 @@ def purge(
     if not choice.by:
         choose(context, choice)  # which says what is missing
     with _turn_lock(context):
+        finished = finish(context, on_progress=tell)
         with alone(context):
-            finished = [go_on(context, row["purge_id"], tell) for row in unfinished(context)]
             tell("looking for what is meant")
             chosen = choose(context, choice)
             planned = make_plan(context, chosen)
@@ -142,6 +142,20 @@ def _speaks_for(kind: str, sources: Collection[str]) -> bool:
     except SamloopError:  # a plug-in that is not installed any more
         return True
     return not {read.source_name, *getattr(read, "yields", ())}.isdisjoint(sources)
+
+
+def finish(context: Context, *, on_progress: Progress | None = None) -> list[dict[str, Any]]:
+    """Bring purges that were killed to their end; their receipts. The caller holds the home's turn lock.
+
+    Raises:
+        TrainingError: a training is at work in this home.
+        StoreError: something could not be removed.
+    """
+    left = unfinished(context)
+    if not left:
+        return []
+    with alone(context):
+        return [go_on(context, row["purge_id"], on_progress or (lambda _: None)) for row in left]
 
 
 def unfinished(context: Context) -> list[dict[str, Any]]:

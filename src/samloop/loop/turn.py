@@ -19,6 +19,7 @@ from samloop.loop.context import Context
 from samloop.loop.decide import carry_out, decide, undecided_dataset, unreported_dataset
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
+from samloop.loop.purge import finish
 from samloop.loop.report import TurnReport
 from samloop.loop.train import check, train
 
@@ -49,6 +50,7 @@ def turn(
     """
     tell = on_progress or (lambda _stage, _news: None)
     with _alone(context):
+        finish(context)
         report = TurnReport(started_at=time.time(), program=program)
         carry_out(context)
         report.collected = collect(context, on_progress=lambda news: tell("collect", news)).to_dict()

@@ -417,4 +417,6 @@ tombstones = Table(
     Column("purge_id", String, ForeignKey("purges.purge_id"), primary_key=True),
     Column("kind", String, nullable=False),
     Index(None, "purge_id"),
+    # Which kinds there are is asked with every batch: none has to be worked out that nobody put up.
+    Index(None, "kind"),
 )

@@ -41,14 +41,16 @@ def turned_away(
     """
     if not names or not any_stone(connection):
         return set()
-    key, persons = home.identifier_key(), dict[str, set[str]]()
+    key, persons, kinds = home.identifier_key(), dict[str, set[str]](), _kinds(connection)
     for id, digest in about:
         persons.setdefault(id, set()).add(digest)
     made: dict[tuple[str, str], str] = {}
     stones: list[list[str]] = []
     for id, source, source_id, group_key in names:
-        said = [(RECORD, id), *((PLACE, place) for place in places_of(source_id, group_key))]
-        if source_id and group_key:
+        said = [(RECORD, id)] if RECORD in kinds else []
+        if PLACE in kinds:
+            said += [(PLACE, place) for place in places_of(source_id, group_key)]
+        if ORIGIN in kinds and source_id and group_key:
             said.append((ORIGIN, origin_of(source, source_id, group_key)))
         for one in said:
             if one not in made:
@@ -56,3 +58,13 @@ def turned_away(
         stones.append([made[one] for one in said] + sorted(persons.get(id, ())))
     found = erased_among(connection, (digest for these in stones for digest in these))
     return {at for at, these in enumerate(stones) if not found.isdisjoint(these)}
+
+
+def _kinds(connection: Connection) -> set[str]:
+    """The kinds of tombstones that there are."""
+    c = tombstones.c
+    return {
+        kind
+        for kind in (RECORD, ORIGIN, PLACE)
+        if connection.execute(select(c.digest).where(c.kind == kind).limit(1)).first() is not None
+    }

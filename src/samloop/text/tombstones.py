@@ -1,13 +1,13 @@
 """Tombstones: how what was erased is known again without keeping any of it.
 
-A tombstone is a keyed hash (HMAC, RFC 2104, with SHA-256, under the key of the home) of what an erased record was
+A tombstone is a keyed hash (BLAKE2b, RFC 7693, under the key of the home) of what an erased record was
 called: its id, which comes from its content, where it came from, or its conversation. Whoever has the store alone
 cannot try contents or names against it; whoever collects can tell a record that was erased and turn it away.
 """
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -28,8 +28,9 @@ _JOINT = re.compile(r"[/:#@]")
 
 def tombstone(key: bytes, kind: str, value: str) -> str:
     """The keyed hash of a record, an origin or a place."""
+    # A third of the time of HMAC with SHA-256: it is asked several times for each example that comes in.
     said = f"tombstone {kind}\0{value}".encode("utf-8", "surrogatepass")
-    return hmac.digest(key, said, "sha256").hex()[:DIGEST_CHARACTERS]
+    return hashlib.blake2b(said, key=key, digest_size=DIGEST_CHARACTERS // 2).hexdigest()
 
 
 def origin_of(source: str, source_id: str, group_key: str) -> str:

@@ -29,4 +29,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", "purge_id", name=op.f("pk_tombstones")),
     )
     op.create_index(op.f("ix_tombstones_purge_id"), "tombstones", ["purge_id"], unique=False)
+    op.create_index(op.f("ix_tombstones_kind"), "tombstones", ["kind"], unique=False)
     op.add_column("export_history", sa.Column("digest", sa.String()))
