@@ -283,3 +283,47 @@ def test_a_run_killed_in_a_validation_ends_with_the_same_bytes(
         Path(result["adapter"], "adapter_model.safetensors").read_bytes()
         == Path(whole["adapter"], "adapter_model.safetensors").read_bytes()
     )
+
+
+BALLOON_BYTES = 3 * GIGABYTE
+BALLOON = f"held = b'x' * {BALLOON_BYTES}; print('full', flush=True); input()"
+
+
+@pytest.mark.slow
+def test_a_real_shortage_pauses_and_its_end_resumes(tmp_path: Path) -> None:
+    """Another program takes three gigabytes; the thresholds lie two below what there is: other tests run."""
+    before = memory.available_bytes()
+    if before < 2 * BALLOON_BYTES:
+        pytest.skip(f"expected {2 * BALLOON_BYTES / GIGABYTE:g} GB of available memory, got {before / GIGABYTE:.1f}")
+    events: list[dict[str, Any]] = []
+    ended = threading.Event()
+    guard = Guard(
+        Control(tmp_path),
+        pause_below_bytes=before - 2 * GIGABYTE,
+        go_on_at_bytes=before - 2 * GIGABYTE + GIGABYTE // 4,
+        give_up_seconds=0,
+        ended=ended.is_set,
+        on_event=events.append,
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", BALLOON], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as balloon:
+        assert balloon.stdin is not None
+        assert balloon.stdout is not None
+        assert balloon.stdout.readline() == "full\n"
+        step = threading.Thread(target=guard.between_steps, args=(3, lambda: None))
+        step.start()
+        try:
+            while not events:
+                time.sleep(0.05)
+            assert step.is_alive()
+        finally:
+            balloon.stdin.write("\n")
+            balloon.stdin.close()
+            step.join(timeout=300)
+            ended.set()
+    assert [(e["event"], e["reason"], e["at_step"]) for e in events] == [
+        ("paused", "memory", 3),
+        ("resumed", "memory", 3),
+    ]
+    assert events[0]["available_bytes"] < events[1]["available_bytes"]
