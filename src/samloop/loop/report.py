@@ -60,7 +60,7 @@ class TurnReport:
         return self.run is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `turn --json`: that of collect, and trials, due, dataset, run, evaluation, learning, decision."""
+        """The document of `turn --json`: that of collect, and trials, due, dataset, run, evaluation and so on."""
         dataset = {k: v for k, v in (self.dataset or {}).items() if k != "ids"} or None
         evaluation = {k: v for k, v in (self.evaluation or {}).items() if k != "scores"} or None
         return {
