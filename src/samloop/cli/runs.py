@@ -85,8 +85,8 @@ def show(
 
         paused, learning = runs.pause_reason(record), kept_report(context, record["run_id"])
         parted = runs.overfitting_of(record)
-    told = {"pause_reason": paused, "learning": learning, "overfitting": parted}
-    data = {**_plain(record), **told, "metrics": _metrics(record)}
+    seen = {"pause_reason": paused, "learning": learning, "overfitting": parted}
+    data = {**_plain(record), **seen, "metrics": _metrics(record)}
 
     def show_run() -> None:
         train.show(session.out, data)

@@ -34,9 +34,23 @@ def items_named(names: Sequence[str], start: Path | None = None) -> dict[str, tu
     Raises:
         RecipeError: as `evaluation_items`.
     """
+    return {name: _packaged(name) if name in BRINGING else _of_file(name, absolute(name, start)) for name in names}
 
 
-BRINGING: Final = ("retention", "routing", "code", "instructions", "hallucination")
+@cache
+def _packaged(suite: str) -> tuple[str, ...]:
+    """What the packaged items of a suite ask."""
+    if suite in ("routing", "retention"):
+        return tuple(item_text(item) for item in (held_out() if suite == "routing" else retention.packaged()))
+    if suite == "instructions":
+        return tuple(item_text({"messages": item["messages"]}) for item in instruction_items.packaged())
+    become = {"code": code_item, "hallucination": context_item}[suite]
+    return tuple(map(_question, read_file(PACKAGED / f"{suite}.jsonl", become)))
+
+
+def _question(item: Item) -> str:
+    """What an item asks, without the words that every one of its suite is asked with."""
+    return str(item.get("prompt") or item["context"])
 
 
 def _of_file(name: str, path: Path) -> tuple[str, ...]:
