@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,10 @@ import orjson
 
 from samloop.curate.decontaminate import item_text
 from samloop.errors import RecipeError
-from samloop.files import readable
+from samloop.evaluate import instruction_items, retention
+from samloop.files import absolute, readable
+from samloop.loop.items_files import PACKAGED, Item, code_item, context_item, read_file
+from samloop.sources.routing import held_out
 
 if TYPE_CHECKING:
     from samloop.loop.context import Context  # with the store, which curation in bulk has no use for
