@@ -29,6 +29,9 @@ SHORTEST_PERSON: Final = 3
 LIVE: Final = ("captures", "feedback")
 """Tables that examples are made of, beside the examples themselves."""
 
+TREES: Final = ("git", "docs", "code")
+"""Sources whose groups begin with the kind and the name of the tree."""
+
 Keys = dict[str, set[Any]]
 """Keys of rows by name of the table; those of examples under "examples"."""
 
@@ -133,10 +136,11 @@ def _by_source(context: Context, given: str, chosen: Chosen) -> Keys:
     store = context.store
     places = [given]
     path = os.path.realpath(absolute(given, context.folder))
-    collected = {location for _, location in store.locations() if location}
-    if path in collected or given in collected:
-        name = Path(given if given in collected and "://" in given else path).name
-        places += [f"{kind}:{name}" for kind in ("git", "docs", "code")] + [name]
+    kinds = {kind for kind, location in store.locations() if location and location in (path, given)}
+    if kinds:
+        name = Path(given if "://" in given else path).name
+        # Of trees the group says which one it was; a bare name would be any folder of that name in any of them.
+        places += [f"{kind}:{name}" for kind in TREES if kind in kinds] + ([name] if kinds - set(TREES) else [])
         chosen.notes.append(f"{given} was collected; all that came from a place called {name} is meant")
     ids = {one["id"] for one in store.outlines() if _lies_in_one(one, places)}
     rows = store.live_rows([given])
