@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,10 +19,8 @@ from samloop.evaluate import sandbox, system_calls, trials
 from samloop.evaluate.inside import MESSAGE_BYTES, Unfit, dump_plain, load_plain
 from samloop.evaluate.sandbox import Limits
 from samloop.evaluate.trials import Outcome, Trial, resident_bytes, run_trial, run_trials
+from sandbox_here import needs_sandbox
 
-needs_sandbox = pytest.mark.skipif(
-    not (shutil.which("bwrap") or shutil.which("sandbox-exec")), reason="there is no bubblewrap and no seatbelt here"
-)
 pytestmark = needs_sandbox
 
 TEST = "def check(candidate):\n    assert candidate(2, 3) == 5\n"

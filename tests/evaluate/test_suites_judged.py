@@ -19,6 +19,7 @@ from samloop.evaluate.tongues import likeliest
 from samloop.evaluate.trials import run_trials
 from samloop.loop.items_files import PACKAGED, code_item, context_item, read_file
 from samloop.protocols import Score
+from sandbox_here import needs_sandbox
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "evaluate"
 
@@ -62,6 +63,7 @@ def problems() -> list[dict[str, str]]:
     return [json.loads(line) for line in (PACKAGED / "code.jsonl").read_text().splitlines()]
 
 
+@needs_sandbox
 def test_each_packaged_problem_takes_its_solution_and_not_the_wrong_one():
     """Also that each is told from the other: the wrong ones are what a hurried person would write."""
     items = read_file(PACKAGED / "code.jsonl", code_item)
@@ -76,6 +78,7 @@ def test_each_packaged_problem_takes_its_solution_and_not_the_wrong_one():
     assert [p["task_id"] for p, one in zip(problems(), wrong, strict=True) if one.passed] == []
 
 
+@needs_sandbox
 def test_a_model_that_answers_right_where_planted_scores_that_share(says):
     items = read_file(PACKAGED / "code.jsonl", code_item)[:4]
     bodies = [p["canonical_solution" if at < 3 else "wrong_solution"] for at, p in enumerate(problems()[:4])]
@@ -120,6 +123,7 @@ ITEM = {
         "def area(radius):\n    return math.pi * square(max(radius, 0))\n```",
     ],
 )
+@needs_sandbox
 def test_code_is_found_in_completions_and_in_chats(answer):
     assert run_trials([code.trial_of(ITEM, answer)])[0].passed
 
@@ -127,6 +131,7 @@ def test_code_is_found_in_completions_and_in_chats(answer):
 @pytest.mark.parametrize(
     "answer", ["", "I can't do that.", "```python\n```", "    return 1\n", "pass", "```python\nx = 1\n```"]
 )
+@needs_sandbox
 def test_an_answer_without_the_code_does_not_pass(answer):
     assert not run_trials([code.trial_of(ITEM, answer)])[0].passed
 
@@ -134,6 +139,7 @@ def test_an_answer_without_the_code_does_not_pass(answer):
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="there is no data beside the checkout")
+@needs_sandbox
 def test_all_of_humaneval_takes_its_own_solutions_and_no_empty_ones(tmp_path):
     items = read_file(SHARED / "HumanEval.jsonl.gz", code_item)
     packed = gzip.decompress((SHARED / "HumanEval.jsonl.gz").read_bytes())
@@ -327,6 +333,7 @@ def own_items() -> Iterator[dict]:
                "messages": [{"role": "user", "content": asked}]}  # fmt: skip
 
 
+@needs_sandbox
 def test_a_users_checks_tell_right_answers_from_wrong_ones(says):
     right = {"CAPITAL": "Paris.", "ADD": "```python\ndef add(a, b):\n    return a + b\n```", "EVEN": "4"}
     model = says(right, lambda prompt, answer: 0.1 if answer == "blue" else 2.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from samloop.loop.evaluate import evaluate
 from samloop.loop.items import BRINGING, items_named
 from samloop.loop.suite_items import items_for
 from samloop.prepare.dataset import Dataset
+from sandbox_here import needs_sandbox
 
 OWN = [
     {"prompt": "Say anything.", "checks": [{"check": "words", "at_least": 1}]},
@@ -38,7 +38,7 @@ def dataset_of(context: Any) -> Dataset:
     return Dataset.open(next(context.home.datasets.glob("*/manifest.json")).parent)
 
 
-@pytest.mark.skipif(not shutil.which("bwrap"), reason="there is no bubblewrap here")
+@needs_sandbox
 def test_a_users_suite_is_graded_beside_the_packaged_ones(after: Open, tmp_path: Path) -> None:
     path = written(tmp_path / "mine.jsonl", OWN)
     with after(evaluate={"own": [str(path)], "max_items": 4}) as context:

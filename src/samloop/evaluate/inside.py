@@ -1,6 +1,7 @@
 """What runs inside the sandbox: sets its own limits, then runs an answer's code, or the tests that call it.
 
-It is a script of the standard library alone. An answer and its tests run in two sandboxes, joined by two pipes: the
+It is a script of the standard library alone, and of few modules of it, because each answer pays for importing them
+(`pickle` and `typing` would double its start). An answer and its tests run in two sandboxes, joined by two pipes: the
 tests call the answer's function as if it stood beside them, and the arguments and results that cross are plain data.
 So the answer can neither see the tests nor say that they passed: only the tests' own sandbox holds the pipe on which
 that is said, and the word that says it.
@@ -11,21 +12,24 @@ from __future__ import annotations
 import builtins
 import io
 import os
-import pickle
 import resource
 import struct
 import sys
 import types
-from collections.abc import Callable
-from typing import Any, Final
+from _pickle import Unpickler, dumps
 
-MESSAGE_BYTES: Final = 16 * 2**20
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+MESSAGE_BYTES = 16 * 2**20
 """The longest message between an answer and its tests."""
 
-ITERATED: Final = 100_000
+ITERATED = 100_000
 """How many values of a generator that was returned are taken over."""
 
-PLAIN: Final = frozenset(
+PLAIN = frozenset(
     {
         *(("builtins", name) for name in "complex bytearray int float str list dict set frozenset range".split()),
         *(("collections", name) for name in "OrderedDict Counter deque defaultdict".split()),
@@ -41,7 +45,7 @@ class Unfit(Exception):  # noqa: N818  a failure of an answer, not of ours
     """What crosses is no plain data, or the other side is gone."""
 
 
-class _PlainOnly(pickle.Unpickler):
+class _PlainOnly(Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in PLAIN:
             return super().find_class(module, name)
@@ -69,7 +73,7 @@ def dump_plain(value: Any) -> bytes:
         Unfit: it is no plain data, or too large.
     """
     try:
-        data = pickle.dumps(value, protocol=4)
+        data = dumps(value, protocol=4)
     except Exception:
         raise Unfit(f"{type(value).__name__} is no plain data") from None
     if len(data) > MESSAGE_BYTES:

@@ -57,8 +57,8 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
         except Exception as error:  # the harness raises whatever its tasks do
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise InputError(
-                f"expected a task '{item['task']}' that lm-evaluation-harness can run offline, got {what}; mend it, "
-                "or take it out of evaluate.lm_eval_tasks"
+                f"expected a task '{item['task']}' that lm-evaluation-harness can run offline, got {what}; mend "
+                "the task or take it out of evaluate.lm_eval_tasks"
             ) from error
         scores += _scores(str(item["task"]), found)
     return scores
