@@ -110,6 +110,7 @@ TABLE = [
         "refuse",
         "corrections kept is 15.0 points",
     ),
+    ("none learnt before", [bits(0.2, worse=0.0), kept(math.nan, 0)], "promote", "better beyond doubt"),
     ("one of three lost", [margin(0.5, worse=0.0), kept(-1 / 3, 3)], "promote", "better beyond doubt"),
 ]
 
@@ -201,6 +202,9 @@ def test_a_guard_with_few_items_is_no_breach_by_noise_and_says_what_it_cannot_ru
     strict = decide(bits(0.2, worse=0.0), noisy, policy=Gate(strict_guards=True))
     assert (strict.verdict, strict.reasons[0]) == ("refuse", said)
     assert decide(bits(0.2, worse=0.0), routing(-0.09, 0.08, worse=0.99, items=40)).verdict == "refuse"
+    # A gain so large that no loss is left to be ruled out needs no more items.
+    gained = decide(bits(0.2, worse=0.0), routing(0.15, 0.08, worse=0.001, items=40))
+    assert not any("cannot rule out" in reason for reason in gained.reasons)
 
 
 def test_reasons_carry_the_figures_and_the_summary_names_both():

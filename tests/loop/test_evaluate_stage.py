@@ -84,7 +84,7 @@ def test_the_items_are_held_out(finished: Finished) -> None:
     ids = {line["metadata"]["id"] for line in trained}
     asked = {line["messages"][-2]["content"] for line in trained}
     perplexity, routing = lines(folder / "items-perplexity.jsonl"), lines(folder / "items-routing.jsonl")
-    assert len(perplexity) == len(routing) == 16
+    assert len(perplexity) == len(routing) == 40
     assert not ids & {item["id"] for item in perplexity}
     assert not asked & {item["messages"][-1]["content"] for item in routing}
     groups = {line["metadata"]["group_key"] for line in lines(dataset / "train.jsonl")}

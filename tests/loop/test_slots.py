@@ -14,7 +14,7 @@ from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import latest
 from samloop.loop.turn import turn
 
-LEVEL = 2
+LEVEL = 3
 COMPLEX = {"slots": [{"name": "complex", "base": "pocket", "preset": "pocket", "min_complexity": LEVEL}]}
 UNREACHED = {"slots": [{"name": "complex", "base": "pocket", "preset": "pocket", "min_complexity": 10}]}
 

@@ -131,7 +131,8 @@ def gate(
     """
     if look < 1:
         raise UsageError(f"expected looks counted from 1 on, got look {look}; count this one too")
-    measured = {comparison.name: comparison for comparison in comparisons}
+    # A suite that had nothing to ask measured nothing: no correction was learnt yet, say.
+    measured = {comparison.name: comparison for comparison in comparisons if comparison.items}
     primary, missing, shortage = _choose(measured, policy, primaries)
     verdict: Verdict = "refuse"
     reasons = [shortage]

@@ -76,12 +76,14 @@ def judge(guard: Guard, found: Comparison, policy: Gate, noise_chance: float, ha
     )
     if loss > allowed:
         return Judgement("breached", _breach(guard, found, loss, allowed))
-    if enough:
+    limit = policy.harm_margins * margin
+    ruled_out = loss + student.quantile(harm_chance, found.groups - 1) * error <= limit
+    if enough or ruled_out:
         return Judgement("holds")
-    missing = _missing(found, policy.harm_margins * margin, error, noise_chance, harm_chance)
+    missing = _missing(found, limit, error, noise_chance, harm_chance)
     said = (
         f"{readable(found.name).capitalize()} on {found.items} items cannot rule out a loss of "
-        f"{_amount(guard, found, policy.harm_margins * margin)}: about {missing} more items would."
+        f"{_amount(guard, found, limit)}: about {missing} more items would."
     )
     return Judgement("too few", said, missing)
 
