@@ -130,7 +130,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def withdraw(folder: Path, reason: str) -> None:
-    """Delete the weights in an adapter's folder and have its manifest say why; a second time, nothing happens.
+    """Delete the weights in an adapter's folder and have its manifest say why; a second time nothing happens.
 
     Raises:
         StoreError: a file cannot be deleted.

@@ -111,6 +111,7 @@ class Registry:
 
         Raises:
             ModelError: there is no adapter in `folder`, or not one of whole safetensors files.
+            GateError: it was withdrawn.
             StoreError: it cannot be written.
         """
         files = folders.foreign_files(folder)
@@ -137,6 +138,10 @@ class Registry:
             if not known:
                 folders.copy_adapter(files, target, lineage)
             self._record(target)
+        if self.state(name) == WITHDRAWN:
+            raise GateError(
+                f"adapter {name} was withdrawn, because what it learnt from was erased; it is not taken in"
+            )
         return known, name
 
     def find(self, name: str, slot: str = MAIN) -> str:

@@ -65,6 +65,7 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "validate": Command("Upkeep", "curation:validate", "Judge every stored example again, by today's rules."),
     "dedupe": Command("Upkeep", "curation:dedupe", "Reject all but the best of each group of duplicates."),
+    "purge": Command("Upkeep", "purge:purge", "Erase a person, a source, a conversation or a text."),
 }
 
 FLAGS: Final = ("--json", "-v", "-vv", "-q", "--verbose", "--quiet")

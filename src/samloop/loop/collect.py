@@ -48,6 +48,11 @@ BATCH_CHARACTERS: Final = 2**20
 
 STOPPED: Final = "stopped; all that was stored stays, so collect again to go on"
 
+ERASED: Final = "erased before"
+"""Why a record is turned away that a purge took out of this home."""
+
+LIFT: Final = "a purge took it out; 'samloop purge --list' shows which, and --lift lets it in again"
+
 MOVED_IN: Final = "sam_home"
 """The source that stands for a whole older installation: its adapters come along."""
 
@@ -346,7 +351,7 @@ class _Intake:
             identifiers = [*identifiers, *live.carried(self.context, columns["source_id"], columns["id"])]
         mark = (self.settings.kind, self.report.location, self._marked(end.mark)) if end.mark else None
         added = store.add_batch(curated.rows, log=log, identifiers=identifiers, mark=mark)
-        self._count(curated.rows, added.inserted)
+        self._count(curated.rows, added.inserted, frozenset(added.erased))
         self.report.redacted.update(curated.redacted)
         self.tell()
 
@@ -360,22 +365,27 @@ class _Intake:
     def _marked(self, mark: Mark) -> Mapping[str, Any]:
         return {**mark.value, REFUSED_UNDER: self.admission.key} if self.refused_any else mark.value
 
-    def _count_parts(self, rows: Rows, inserted: Sequence[bool]) -> None:
+    def _count_parts(self, rows: Rows, inserted: Sequence[bool], erased: frozenset[int]) -> None:
         if not getattr(self.read, "in_parts", False):
             return
         columns = rows.columns
-        for metadata, state, is_new in zip(
-            columns.get("metadata", ()), columns.get("state", ()), inserted, strict=True
+        for at, (metadata, state, is_new) in enumerate(
+            zip(columns.get("metadata", ()), columns.get("state", ()), inserted, strict=True)
         ):
             if part := _part(orjson.loads(metadata)):
-                self._count_part(part, _OUTCOMES[state] if is_new else "duplicate")
+                outcome = "rejected" if at in erased else "duplicate"
+                self._count_part(part, _OUTCOMES[state] if is_new else outcome)
 
-    def _count(self, rows: Rows, inserted: Sequence[bool]) -> None:
+    def _count(self, rows: Rows, inserted: Sequence[bool], erased: frozenset[int]) -> None:
         report = self.report
         report.read += len(rows)
-        self._count_parts(rows, inserted)
+        self._count_parts(rows, inserted, erased)
         for at, (state, is_new) in enumerate(zip(rows.columns.get("state", ()), inserted, strict=True)):
-            if not is_new:
+            if at in erased:
+                report.rejected += 1
+                report.reasons[ERASED] += 1
+                self._list(self.report.location, None, rows[at]["source_id"] or rows[at]["id"], ERASED, LIFT)
+            elif not is_new:
                 report.duplicate += 1
             elif state == "accepted":
                 report.added += 1

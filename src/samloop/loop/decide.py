@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 SETTLED: Final = {
     "champion": "was put into service by hand, and stays",
     "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
+    "withdrawn": "was withdrawn, because what it learnt from was erased",
     "rejected": "was rejected; other data or settings make another adapter",
     "withdrawn": "was withdrawn, because what it learnt was erased",
 }

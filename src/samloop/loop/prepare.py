@@ -72,6 +72,8 @@ def prepare(context: Context, out: Path | None = None) -> Dataset:
     if out is not None:
         with storing("the copy of the dataset", out):
             shutil.copytree(dataset.path, out, dirs_exist_ok=True)
+        count = sum(dataset.manifest["examples"].values())
+        context.store.add_export(out, format="dataset", examples=count, digest=dataset.digest)
     return dataset
 
 

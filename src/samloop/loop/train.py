@@ -114,6 +114,7 @@ def train(
     backend = backend_name(settings.backend)
     run_id = run_name(context, dataset, quick=quick)
     folder = context.home.runs / run_id
+    _see_that_none_was_erased(context, dataset)
     known = next((run for run in context.store.list_runs() if run["run_id"] == run_id), None)
     revision = int(dataset.manifest["revision"])
     if known and known["revision"] < revision:
@@ -171,10 +172,20 @@ def resume(context: Context, run: str, *, on_metric: OnMetric | None = None) -> 
             f"the base {record['base']} is not the one that {run_id} began with; bring that one back, or train anew"
         )
     dataset = Dataset.open(Path(record["dataset_path"]))
+    _see_that_none_was_erased(context, dataset)
     with alone(context):
         _see_that_it_fits(context.recipe, recipe, dataset)
         job = _job(context, settings, run_id, dataset, base, record["backend"], record["quick"])
         return _run(context, run_id, job, dataset, on_metric)
+
+
+def _see_that_none_was_erased(context: Context, dataset: Dataset) -> None:
+    """Refuse a dataset that was prepared, or copied, before a purge took some of it."""
+    erased = context.store.tombstoned(id for ids in dataset.manifest["ids"].values() for id in ids)
+    if erased:
+        raise TrainingError(
+            f"the dataset {dataset.path} holds {len(erased)} examples that were erased since; prepare anew"
+        )
 
 
 def _see_that_it_fits(today: Recipe, recipe: Recipe, dataset: Dataset) -> None:

@@ -19,6 +19,7 @@ from samloop.loop.context import Context
 from samloop.loop.decide import carry_out, decide, undecided_dataset, unreported_dataset
 from samloop.loop.evaluate import evaluate_run
 from samloop.loop.prepare import prepare
+from samloop.loop.purge import finish
 from samloop.loop.report import TurnReport
 from samloop.loop.serving import look_after_champions
 from samloop.loop.train import check, train
@@ -52,6 +53,7 @@ def turn(
     """
     tell = on_progress or (lambda _stage, _news: None)
     with _alone(context):
+        finish(context)
         report = TurnReport(started_at=time.time(), program=program)
         look_after_champions(context)
         for name in (MAIN, *(slot.name for slot in context.recipe.serve.slots)):

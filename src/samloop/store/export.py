@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from samloop.errors import StoreError
 from samloop.files import absolute, readable
@@ -53,29 +54,68 @@ class Export(Examples):
 
         target = absolute(path)
         ids: list[str] = []
+        digest = hashlib.sha256()
         with _beside(target) as file:
             for example in self.select(filters):
-                file.write(orjson.dumps(to_line(example, format), option=orjson.OPT_APPEND_NEWLINE))
+                line = orjson.dumps(to_line(example, format), option=orjson.OPT_APPEND_NEWLINE)
+                file.write(line)
+                digest.update(line)
                 ids.append(example.id)
-        row = {
-            "path": readable(target),
-            "format": format,
-            "filters": filters.to_dict(),
-            "examples": len(ids),
-            "marked_used": mark_as_used,
-            "created_at": time.time(),
-        }
         with self._database.write() as connection:
             if mark_as_used:
                 mark_used(connection, ids, None)
-            connection.execute(insert(export_history).values(**to_row(export_history, row)))
+            _record(
+                connection,
+                target,
+                format,
+                len(ids),
+                digest=digest.hexdigest(),
+                filters=filters.to_dict(),
+                marked_used=mark_as_used,
+            )
         return len(ids)
 
+    def add_export(self, path: str | os.PathLike[str], *, format: str, examples: int, digest: str) -> None:
+        """Record that examples were written to `path` in another way, e.g. as a copy of a dataset."""
+        with self._database.write() as connection:
+            _record(connection, absolute(path), format, examples, digest=digest)
+
+    def export_rewritten(self, path: str, digest: str, examples: int) -> None:
+        """Record that the file of an export was written anew, with fewer examples."""
+        c = export_history.c
+        with self._database.write() as connection:
+            last = connection.execute(select(func.max(c.number)).where(c.path == path)).scalar_one()
+            connection.execute(
+                update(export_history).where(c.number == last).values(digest=digest, examples=examples)
+            )
+
     def exports(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """What was exported, newest first: path, format, filters, examples, marked_used, created_at."""
+        """What was exported, newest first: path, format, filters, examples, marked_used, created_at, digest."""
         statement = select(export_history).order_by(export_history.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [to_plain(row) for row in connection.execute(statement)]
+
+
+def _record(
+    connection: Connection,
+    path: Path,
+    format: str,
+    examples: int,
+    *,
+    digest: str,
+    filters: Mapping[str, Any] | None = None,
+    marked_used: bool = False,
+) -> None:
+    row = {
+        "path": readable(path),
+        "format": format,
+        "filters": filters or {},
+        "examples": examples,
+        "marked_used": marked_used,
+        "created_at": time.time(),
+        "digest": digest,
+    }
+    connection.execute(insert(export_history).values(**to_row(export_history, row)))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 
 from samloop.example import Example, to_json
+from samloop.home import Home
 from samloop.rows import Rows
 from samloop.store.database import among, current_revision, next_revision
 from samloop.store.noun import Noun
@@ -23,6 +24,7 @@ from samloop.store.tables import (
     training_examples,
     validation_log,
 )
+from samloop.store.tombstones import any_stone, turned_away
 
 ADD_AT_ONCE: Final = 1024
 """Examples per transaction of `add_examples`."""
@@ -41,10 +43,12 @@ class Added:
         inserted: one entry per row given, in order: True where it was added, False for a duplicate of a stored
             example or of an earlier row of the batch.
         new_ids: ids of the added rows, in order.
+        erased: places of the rows that were erased once and are not let in again.
     """
 
     inserted: tuple[bool, ...]
     new_ids: tuple[str, ...]
+    erased: tuple[int, ...] = ()
 
     @property
     def added(self) -> int:
@@ -54,11 +58,13 @@ class Added:
     @property
     def duplicate(self) -> int:
         """How many rows were there already."""
-        return len(self.inserted) - len(self.new_ids)
+        return len(self.inserted) - len(self.new_ids) - len(self.erased)
 
 
 class Ingest(Noun):
     """Batches of examples, and how far each location has been read."""
+
+    home: Home
 
     def add_batch(
         self,
@@ -97,6 +103,10 @@ class Ingest(Noun):
             for known in among(connection, training_examples.c.id, first):
                 for stored in connection.execute(select(training_examples.c.id).where(known)).scalars().all():
                     del first[stored]
+            barred = self._turned_away(connection, rows, first, identifiers)
+            first = {id: position for id, position in first.items() if id not in barred}
+            if barred:
+                identifiers = [one for one in identifiers if one[0] not in barred]
             if first:
                 revision = next_revision(connection)
                 _insert(connection, rows, list(first.values()), now, revision)
@@ -107,7 +117,27 @@ class Ingest(Noun):
         inserted = [False] * len(rows)
         for position in first.values():
             inserted[position] = True
-        return Added(tuple(inserted), tuple(first))
+        erased = tuple(place for place, id in enumerate(ids) if id in barred) if barred else ()
+        return Added(tuple(inserted), tuple(first), erased)
+
+    def _turned_away(
+        self,
+        connection: Connection,
+        rows: Sequence[Mapping[str, Any]],
+        first: Mapping[str, int],
+        identifiers: Sequence[tuple[str, str]],
+    ) -> set[str]:
+        """Ids of those of the new rows that were erased once, or are about somebody who was."""
+        if not first or not any_stone(connection):
+            return set()
+        if isinstance(rows, Rows):
+            columns = [rows.columns[name] for name in ("source", "source_id", "group_key")]
+            names = [(id, *(values[at] for values in columns)) for id, at in first.items()]
+        else:
+            names = [
+                (id, *(rows[at].get(n) for n in ("source", "source_id", "group_key"))) for id, at in first.items()
+            ]
+        return {names[at][0] for at in turned_away(connection, self.home, names, identifiers)}
 
     def add_example(self, example: Example) -> bool:
         """Add one example; True when it is new.

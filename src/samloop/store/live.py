@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, func, insert, or_, select
+from sqlalchemy import Connection, Table, func, insert, or_, select
 
 from samloop.errors import UsageError
+from samloop.home import Home
 from samloop.store.database import among, current_revision
 from samloop.store.noun import Noun, to_row
 from samloop.store.tables import captures, feedback, redacted_identifiers, training_examples
+from samloop.store.tombstones import turned_away
 from samloop.text.captured import IDS, Captured
 
 TABLES: Final[dict[str, Table]] = {"captures": captures, "feedback": feedback}
@@ -21,7 +23,9 @@ READ_AT_ONCE: Final = 256
 
 
 class Live(Noun):
-    """Rows of `captures` and `feedback`: written once, never changed."""
+    """Rows of `captures` and `feedback`: written once, never changed; those that were erased are not let in again."""
+
+    home: Home
 
     def add_captured(self, table: str, rows: Sequence[Captured]) -> list[bool]:
         """Add those of `rows` that are not stored yet, in one transaction; when it returns they are on disk.
@@ -43,6 +47,8 @@ class Live(Noun):
             for these in among(connection, key, first):
                 for id in connection.execute(select(key).where(these)).scalars().all():
                     del first[id]
+            for id in self._erased(connection, [rows[place] for place in first.values()]):
+                del first[id]
             if first:
                 names = [column.name for column in columns.c if column.name != "number"]
                 new = [to_row(columns, rows[place].row) for place in first.values()]
@@ -56,6 +62,16 @@ class Live(Noun):
                 )
         fresh = set(first.values())
         return [place in fresh for place in range(len(rows))]
+
+    def _erased(self, connection: Connection, rows: Sequence[Captured]) -> set[str]:
+        """Ids of those rows that were erased once, or are of a conversation or about somebody that was."""
+        about = [(row.id, digest) for row in rows for digest in row.digests]
+        groups = [row.row.get("conversation_id") for row in rows]
+        names = [
+            (row.id, "", row.id, f"conversation:{group}" if group else None)
+            for row, group in zip(rows, groups, strict=True)
+        ]
+        return {rows[at].id for at in turned_away(connection, self.home, names, about)}
 
     def rows_of(self, table: str, after: int = 0) -> Iterator[dict[str, Any]]:
         """Rows with a number above `after`, in order, as plain data; rows that come meanwhile are among them.

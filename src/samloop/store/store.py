@@ -16,6 +16,7 @@ from samloop.store.ingest import Ingest
 from samloop.store.lineage import Lineage
 from samloop.store.live import Live
 from samloop.store.near import Near
+from samloop.store.purges import Purges
 from samloop.store.runs import Runs
 from samloop.store.statistics import Statistics
 from samloop.store.trials import Trials
@@ -24,7 +25,7 @@ from samloop.store.upgrade import bring_up_to_date
 DEFAULTS: Final = StoreSettings()
 
 
-class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions, Trials, Lineage):
+class Store(Ingest, Live, Export, Duplicates, Near, Statistics, Runs, Adapters, Decisions, Trials, Lineage, Purges):
     """Everything samloop keeps. Each base class is one noun, in the file of its name.
 
     Plain data goes in and comes out; nothing of SQLAlchemy shows. Every method is one transaction. A store may be

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-SCHEMA: Final = "0005"
+SCHEMA: Final = "0006"
 """The newest migration. Migrations are numbered, so that a larger number means a newer samloop."""
 
 metadata = MetaData(
@@ -142,6 +142,8 @@ export_history = _numbered(
     Column("examples", Integer, nullable=False),
     Column("marked_used", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
+    # SHA-256 of what was written; null: not known. Only a file that is still as it was written is rewritten.
+    Column("digest", String),
 )
 
 stats_cache = Table(
@@ -412,4 +414,30 @@ review_queue = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
     Index(None, "priority"),
+)
+
+# --- erasure -----------------------------------------------------------------------------------------------------
+
+purges = Table(
+    "purges",
+    metadata,
+    Column("purge_id", String, primary_key=True),
+    # begun, erased (the rows are gone, their bytes may not be) or done.
+    Column("state", String, nullable=False),
+    # What is to go, until it is gone; empty afterwards.
+    _json("journal"),
+    _json("receipt"),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("purge_id", String, ForeignKey("purges.purge_id"), primary_key=True),
+    Column("kind", String, nullable=False),
+    Index(None, "purge_id"),
+    # Which kinds there are is asked with every batch: none has to be worked out that nobody put up.
+    Index(None, "kind"),
 )
