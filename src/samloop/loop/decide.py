@@ -24,7 +24,6 @@ SETTLED: Final = {
     "retired": "was taken out of service before; only 'samloop adapters promote' brings it back",
     "withdrawn": "was withdrawn, because what it learnt from was erased",
     "rejected": "was rejected; other data or settings make another adapter",
-    "withdrawn": "was withdrawn, because what it learnt was erased",
 }
 """Why an adapter in such a state is not decided on."""
 

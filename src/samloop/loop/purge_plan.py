@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from samloop.adapters.registry import IMPORTED, UNKNOWN, WITHDRAWN
+from samloop.adapters.registry import IMPORTED, UNKNOWN
+from samloop.adapters.service import WITHDRAWN
 from samloop.loop import purge_files
 from samloop.loop.context import Context
 from samloop.loop.purge_choice import Chosen
