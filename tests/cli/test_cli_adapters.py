@@ -124,6 +124,13 @@ def test_lineage_both_ways_in_words(run: Any, ids: list[str]) -> None:
     assert "neither an adapter nor an example 'nobody'" in run("adapters", "lineage", "nobody").err
 
 
+def test_feedback_on_the_champion_is_kept_for_the_adapter_that_it_is_now(run: Any, ids: list[str]) -> None:
+    assert run("feedback", "add", "Why?", "Because.", "--rating", "1", "--adapter", "champion").code == 0
+    assert run("adapters", "rollback").code == 0
+    (one,) = run("--json", "feedback", "list").data["feedback"]
+    assert one["adapter_id"] == ids[1]
+
+
 def test_a_card_is_shown(run: Any, ids: list[str]) -> None:
     assert run("adapters", "show", "champion", "--card").out.startswith("---\nlicense: ")
     assert f"# {ids[0]}\n" in run("--json", "adapters", "show", ids[0], "--card").data["card"]

@@ -31,6 +31,7 @@ from samloop.store.adapters import BARRED
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
+ALIASES: Final = (CHAMPION, CHALLENGER)
 """Names that stand for an adapter wherever its id does, alone for slot "main", or as champion@SLOT."""
 
 
@@ -47,6 +48,11 @@ LINEAGE: Final = ("run_id", "recipe", "samloop_version", "lineage", "origin", "f
 """What the store keeps of an adapter's manifest."""
 
 log = logging.getLogger(__name__)
+
+
+def is_alias(name: str | None) -> bool:
+    """Whether `name` stands for whoever is champion or challenger at the moment."""
+    return (name or "").partition("@")[0] in ALIASES
 
 
 def slot_of_champion(name: str) -> str:

@@ -119,8 +119,12 @@ def _keep(session: Session, records: Sequence[tuple[str, Mapping[str, Any]]]) ->
                 raise
             raise InputError(f"{error} (at {where}; nothing was added)") from None
     with session.context() as context:
+        from samloop.adapters.registry import Registry, is_alias
         from samloop.loop.capture import record
 
+        for row in rows:
+            if is_alias(row.get("adapter_id")):  # who that is now: tomorrow it is another one
+                row["adapter_id"] = Registry(context.home, context.store).find(str(row["adapter_id"]))
         kept = record(context, "feedback", rows)
     entries = [
         {"id": one.id, "kind": row["kind"], "added": one.new, "redacted": dict(one.redacted)}

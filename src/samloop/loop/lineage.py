@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from samloop.adapters.registry import CHALLENGER, CHAMPION, Registry
+from samloop.adapters.registry import Registry, is_alias
 from samloop.errors import NotFoundError
 from samloop.loop.context import Context
 from samloop.prepare.dataset import Dataset
@@ -26,7 +26,7 @@ def trace(context: Context, name: str) -> dict[str, Any]:
         UsageError: several ids begin so.
     """
     registry = Registry(context.home, context.store)
-    if name.partition("@")[0] in (CHAMPION, CHALLENGER):
+    if is_alias(name):
         return of_adapter(context, registry.find(name))
     try:
         adapter = registry.find(name)
