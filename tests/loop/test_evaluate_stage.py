@@ -224,7 +224,10 @@ def test_before_any_turn_there_is_nothing_to_grade_on(begin: Open) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda a: replace(a, weights={name: (x, y * np.nan) for name, (x, y) in a.weights.items()}), "is damaged: "),
+        (
+            lambda a: replace(a, weights={name: (x, y * np.nan) for name, (x, y) in a.weights.items()}),
+            "hold NaN or infinity",
+        ),
         (lambda a: replace(a, base_fingerprint="0" * 32), "was trained on another base"),
     ],
 )

@@ -277,20 +277,6 @@ def test_an_adapter_of_another_base_is_refused(backend: str, adapters: list[Adap
             open_model(backend, twin, AdapterRef(name="x", path=folder))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_adapter_with_weights_that_are_no_numbers_is_refused(
-    base: Path, backend: str, adapters: list[AdapterRef], tmp_path: Path, value: float
-) -> None:
-    whole = Adapter.read(adapters[0].path)
-    name, (a, b) = next(iter(whole.weights.items()))
-    spoilt = b.copy()
-    spoilt[0, 0] = value
-    (tmp_path / "spoilt").mkdir()
-    replace(whole, weights={**whole.weights, name: (a, spoilt)}).write(tmp_path / "spoilt")
-    with pytest.raises(ModelError, match=f"is damaged: its weights of {name} are no finite numbers"):
-        open_model(backend, base, AdapterRef(name="x", path=tmp_path / "spoilt"))
-
-
 def _without(*names: str) -> Callable[[Path], Any]:
     return lambda folder: [(folder / name).unlink() for name in names]
 

@@ -105,8 +105,9 @@ def evaluate(
         suites: names of suites; None: those of the recipe.
 
     Returns:
-        {"suites": {target: [{suite, name, mean, low, high, items, unit}]}, "comparison": [...] for two targets,
-        the second taken as the challenger}.
+        {"suites": {target: [{suite, name, mean, low, high, items, unit, better, worst}]}, "skipped"} and more; worst
+        is [{id, value, question, said}]. For two targets, the second taken as the challenger, "comparison" as well,
+        and the paths "page" and "picture" of what is written for people.
 
     Raises:
         NotFoundError: there is no such adapter, or no dataset to take items from.

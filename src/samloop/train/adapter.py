@@ -81,14 +81,13 @@ class Adapter:
     def check(
         self, shapes: Mapping[str, tuple[int, int]], base_fingerprint: str, where: str, quantise: str | None = None
     ) -> None:
-        """See that this adapter is whole and belongs to the base whose linear modules have these (in, out) shapes.
+        """See that this adapter belongs to the base whose linear modules have these (in, out) shapes.
 
         Args:
             quantise: how the base is held; None: whatever it is.
 
         Raises:
-            ModelError: it was trained on another base, or on one held otherwise, its modules do not fit, or its
-                weights are no finite numbers.
+            ModelError: it was trained on another base, or on one held otherwise, or its modules do not fit.
         """
         self.check_base(base_fingerprint, where)
         if quantise is not None and self.quantise and self.quantise != quantise:
@@ -103,11 +102,6 @@ class Adapter:
                 raise ModelError(
                     f"the adapter {where} expects {name} of {a.shape[1]} × {b.shape[0]}, "
                     f"the base has {shapes[name][0]} × {shapes[name][1]}; it belongs to another base"
-                )
-            if not (np.isfinite(a).all() and np.isfinite(b).all()):
-                raise ModelError(
-                    f"the adapter {where} is damaged: its weights of {name} are no finite numbers; bring it back "
-                    "from an archive or a backup, or go back to the one before with 'samloop adapters rollback'"
                 )
 
 
