@@ -213,3 +213,12 @@ def test_nothing_is_reported_where_nothing_was_corrected(context: Context) -> No
     dataset = prepare(context)
     empty: dict[str, Any] = {"challenger": "new", "champion": "base", "scores": {"base": [], "new": []}}
     assert learn(context, empty, dataset) is None
+
+
+def test_nothing_is_reported_where_the_suite_is_not_asked(context: Context) -> None:
+    context.store.add_examples([pair("parser")])
+    dataset = prepare(context)
+    evaluation = graded(context, dataset, {})
+    recipe = context.recipe.changed(evaluate={"suites": ["perplexity"]})
+    assert learn(Context(context.home, recipe, context.store, context.folder), evaluation, dataset) is None
+    assert learn(context, evaluation, dataset) is not None

@@ -22,6 +22,7 @@ from samloop.store import Filters
 from samloop.text.held_out import words
 from samloop.text.licences import UNKNOWN, admits
 
+SUITE: Final = "corrections"
 LEARNT: Final = "learnt"
 KNOWN: Final = "known before"
 NOT_MEASURED: Final = "not measured"
@@ -59,7 +60,7 @@ class _Measured:
 
 
 def learn(context: Context, evaluation: Mapping[str, Any], dataset: Dataset) -> dict[str, Any] | None:
-    """What became of each correction in the challenger, kept with the adapter; None where nothing was measured.
+    """What became of each correction in the challenger, kept with the adapter; None where there is nothing to tell.
 
     Args:
         evaluation: what `evaluate_run` returns.
@@ -68,9 +69,11 @@ def learn(context: Context, evaluation: Mapping[str, Any], dataset: Dataset) -> 
         {"counts": by outcome, "corrections": [{example_id, question, outcome, reason, margin_nats, base_margin_nats,
         said_share, items}], "moved": [{example_id, source, question, answer, share, towards, loss_drop_nats}]}.
     """
+    if SUITE not in context.recipe.evaluate.suites:
+        return None
     challenger = str(evaluation["challenger"])
     scores = {
-        target: {score.name: score for score in evaluation["scores"][target] if score.suite == "corrections"}
+        target: {score.name: score for score in evaluation["scores"][target] if score.suite == SUITE}
         for target in (BASE, challenger)
     }
     told = _told(context)
