@@ -1,6 +1,6 @@
 """Do the figures on corrections move as they should? Base, trained without, and trained with planted corrections.
 
-    python benchmarks/evaluation/corrections.py [--names 12] [--epochs 10] [--one-out 2]
+    python benchmarks/evaluation/corrections.py [--names 8] [--epochs 8] [--one-out 2] [--keep FOLDER]
 
 A home with questions and answers of a made-up team gets corrections of four habits for each of its tools. Two
 adapters are trained from the bundled pocket base by the same recipe, one on everything, one without the corrections,
@@ -19,7 +19,6 @@ import argparse
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +49,7 @@ HABITS = (
     ("Where does the {} write its log?", "Into the journal of the system.", "The log is in a file below /var."),
     ("Who looks after the {}?", "Ask the people of the second floor.", "I do not know who looks after it."),
 )
+PARTS = ("suites", "scores")
 MEASURES = (
     "corrections_margin",
     "corrections_preferred",
@@ -61,14 +61,14 @@ MEASURES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--names", type=int, default=12, help="tools, with four corrections each")
-    parser.add_argument("--epochs", type=float, default=10.0)
+    parser.add_argument("--names", type=int, default=8, help="tools, with four corrections each")
+    parser.add_argument("--epochs", type=float, default=8.0)
     parser.add_argument("--one-out", type=int, default=2, help="corrections whose attribution is checked; 0: none")
+    parser.add_argument("--keep", type=Path, help="folder of the home; what is done there is not done again")
     given = parser.parse_args()
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        text = measured(Path(folder), given)
-    text += f"\n\n{time.perf_counter() - started:.0f} s. {machine('torch', 'transformers')}"
+        text = measured(given.keep or Path(folder), given)
+    text += f"\n\n{machine('torch', 'transformers')}"
     publish("corrections", text, Path(__file__).parent / "results")
 
 
@@ -85,8 +85,8 @@ def measured(folder: Path, given: argparse.Namespace) -> str:
         with_them = adapter(context, whole)
         ids = {example.id for example in told}
         without = adapter(context, without_examples(context, whole, ids))
-        graded = grade(context, ["base", without, with_them], ["corrections"], whole)
-        graded = {**graded, "challenger": with_them, "champion": "base"}
+        graded = graded_apart(context, ["base", without, with_them], whole)
+        graded |= {"challenger": with_them, "champion": "base"}
         report = learn(context, graded, whole)
         assert report is not None
         lines = [figures(graded, without, with_them), "", str(report["counts"])]
@@ -147,6 +147,12 @@ def without_examples(context: Context, whole: Dataset, ids: set[str]) -> Dataset
     return dataset
 
 
+def graded_apart(context: Context, targets: list[str], dataset: Dataset) -> dict[str, Any]:
+    """Each target graded by itself, so that what is kept of one is found again beside others."""
+    found = [grade(context, [target], ["corrections"], dataset) for target in targets]
+    return {part: {target: one[part][target] for target, one in zip(targets, found, strict=True)} for part in PARTS}
+
+
 def figures(graded: dict[str, Any], without: str, with_them: str) -> str:
     titles = {"base": "base", without: "trained without", with_them: "trained with"}
     rows = [["measure", "items", *titles.values()]]
@@ -177,7 +183,7 @@ def one_out(context: Context, whole: Dataset, told: list[Example], with_them: st
             ("as many by chance", rest[: len(ranked)]),
         ):
             other = adapter(context, without_examples(context, whole, set(ids)))
-            found = grade(context, [with_them, other], ["corrections"], whole)
+            found = graded_apart(context, [with_them, other], whole)
             margins = [habit_margin(found, target, habit) for target in (with_them, other)]
             rows.append([name, str(len(ids)), *(f"{margin:+.2f}" for margin in margins)])
     return table(rows)

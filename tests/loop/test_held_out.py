@@ -265,3 +265,17 @@ def test_what_champions_had_learnt_is_asked_on_when_it_no_longer_trains(opened: 
     kept = [one for one in items_for(context, "corrections", dataset) if one.get("kept")]
     assert sorted(one["id"].partition("-")[0] for one in kept) == sorted([first, others[0]] * PER_PAIR)
     assert {one["slice"] for one in kept} == {"held out"}
+
+
+def test_a_preference_is_a_test_like_a_correction(opened: Any) -> None:
+    context = opened(prepare={"valid_share": 0.01, "test_share": 0.01})
+    chosen = "It waits for a full page of rows and then writes them all at once."
+    worse = "It writes rows somehow, as far as can be told from the outside."
+    samloop.capture_preference("When does the writer write its rows?", chosen, worse, context=context)
+    found = items_for(context, "corrections", turn(context))
+    asked = [one for one in found if one["slice"] == "held out"]
+    assert len(asked) == PER_PAIR
+    for one in asked:
+        assert (one["answer"], one["wrong"]) == (chosen, worse)
+        assert one["metadata"]["source"] == "user_preference"
+        assert one["messages"][-1]["content"] in rewordings("When does the writer write its rows?")

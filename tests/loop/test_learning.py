@@ -150,6 +150,8 @@ def test_a_later_correction_of_the_same_question_contradicts_the_earlier_one(con
 
 def test_what_was_trained_and_not_learnt_is_too_rare_outvoted_or_neither(context: Context) -> None:
     rare = pair("parser", wrong="Take the stairs to the attic and ring the bell.")
+    of_rare = {"parent_id": rare.parent_id, "group_key": rare.group_key, "rejected_output": None}
+    told = pair("parser", asked="SAM said: take the stairs. This was wrong.", format="chat", **of_rare)
     common = [
         pair(name, right="Read the page on installing in the guide.", wrong="Call somebody of the night shift.")
         for name in ("cache", "index", "engine")
@@ -169,10 +171,10 @@ def test_what_was_trained_and_not_learnt_is_too_rare_outvoted_or_neither(context
         for number in range(5)
     ]
     missed = {one.id: (-0.5, -0.2) for one in [rare, outvoted, *common]}
-    found = report(context, [rare, outvoted, *common, *wrong], missed)["by_id"]
+    found = report(context, [rare, told, outvoted, *common, *wrong], missed)["by_id"]
     assert found[rare.id]["reason"].startswith("too rare")
     assert found[outvoted.id]["reason"].startswith("outvoted: 5 other questions")
-    assert found[common[0].id]["reason"].startswith("trained, yet not learnt: 3 questions")
+    assert found[common[0].id]["reason"].startswith("trained, yet not learnt: 2 other questions")
 
 
 def test_a_correction_without_its_question_cannot_be_asked(context: Context) -> None:
@@ -211,3 +213,12 @@ def test_nothing_is_reported_where_nothing_was_corrected(context: Context) -> No
     dataset = prepare(context)
     empty: dict[str, Any] = {"challenger": "new", "champion": "base", "scores": {"base": [], "new": []}}
     assert learn(context, empty, dataset) is None
+
+
+def test_nothing_is_reported_where_the_suite_is_not_asked(context: Context) -> None:
+    context.store.add_examples([pair("parser")])
+    dataset = prepare(context)
+    evaluation = graded(context, dataset, {})
+    recipe = context.recipe.changed(evaluate={"suites": ["perplexity"]})
+    assert learn(Context(context.home, recipe, context.store, context.folder), evaluation, dataset) is None
+    assert learn(context, evaluation, dataset) is not None

@@ -62,7 +62,7 @@ def hold_out(context: Context, admitted: Filters) -> Questions:
         StoreError: the store cannot be read or written.
     """
     store = context.store
-    stored = list(store.select(replace(admitted, formats=("dpo",))))
+    stored = store.select(replace(admitted, formats=("dpo",)))
     pairs = {example.id: example for example in stored if is_own_word(example)}
     rows = store.held_out()
     have: dict[str, int] = dict.fromkeys(pairs, 0)

@@ -22,6 +22,7 @@ from samloop.store import Filters
 from samloop.text.held_out import words
 from samloop.text.licences import UNKNOWN, admits
 
+SUITE: Final = "corrections"
 LEARNT: Final = "learnt"
 KNOWN: Final = "known before"
 NOT_MEASURED: Final = "not measured"
@@ -34,9 +35,6 @@ QUESTION_CHARACTERS: Final = 120
 
 SAME_ANSWER: Final = 0.5
 """Of an answer's three-word sequences: an example with so many of them teaches that answer."""
-
-ONCE: Final = 1
-"""One question that teaches an answer is the correction itself: nothing else in the data says the same."""
 
 LEFT_OUT: Final = {
     "too_long": "over length: it does not fit train.max_seq_tokens",
@@ -62,7 +60,7 @@ class _Measured:
 
 
 def learn(context: Context, evaluation: Mapping[str, Any], dataset: Dataset) -> dict[str, Any] | None:
-    """What became of each correction in the challenger, kept with the adapter; None where nothing was measured.
+    """What became of each correction in the challenger, kept with the adapter; None where there is nothing to tell.
 
     Args:
         evaluation: what `evaluate_run` returns.
@@ -71,9 +69,11 @@ def learn(context: Context, evaluation: Mapping[str, Any], dataset: Dataset) -> 
         {"counts": by outcome, "corrections": [{example_id, question, outcome, reason, margin_nats, base_margin_nats,
         said_share, items}], "moved": [{example_id, source, question, answer, share, towards, loss_drop_nats}]}.
     """
+    if SUITE not in context.recipe.evaluate.suites:
+        return None
     challenger = str(evaluation["challenger"])
     scores = {
-        target: {score.name: score for score in evaluation["scores"][target] if score.suite == "corrections"}
+        target: {score.name: score for score in evaluation["scores"][target] if score.suite == SUITE}
         for target in (BASE, challenger)
     }
     told = _told(context)
@@ -116,21 +116,22 @@ class _Train:
         self.sides = {id: side for side, ids in dataset.manifest["ids"].items() for id in ids}
         self.left_out: Mapping[str, str] = dataset.manifest.get("own_words_left_out", {})
         self._near: dict[tuple[str, ...], set[str]] = {}
-        self._questions: dict[str, str] = {}
-        for example, _ in trained_examples(dataset):
-            question = " ".join(words(example.question))
-            self._questions[example.id] = question
+        self._asked: dict[str, tuple[str, str | None]] = {}
+        for example, line in trained_examples(dataset):
+            self._asked[example.id] = " ".join(words(example.question)), line["metadata"]["group_key"]
             for run in _runs(example.answer):
                 self._near.setdefault(run, set()).add(example.id)
 
-    def teaching(self, answer: str) -> set[str]:
-        """The questions whose examples give this answer, or most of it."""
+    def teaching(self, answer: str, beside: Example) -> set[str]:
+        """The questions whose examples give this answer, or most of it; those of `beside` itself are none."""
         runs = _runs(answer)
         counts: dict[str, int] = {}
         for run in runs:
             for id in self._near.get(run, ()):
                 counts[id] = counts.get(id, 0) + 1
-        return {self._questions[id] for id, count in counts.items() if count >= SAME_ANSWER * len(runs)}
+        found = [self._asked[id] for id, count in counts.items() if count >= SAME_ANSWER * len(runs)]
+        own = " ".join(words(beside.input_text))
+        return {asked for asked, group in found if asked != own and (group is None or group != beside.group_key)}
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:
@@ -233,13 +234,14 @@ def _why_not_learnt(example: Example, train: _Train, told: Iterable[Example]) ->
         same = other.state == "accepted" and words(other.input_text) == asked
         if same and other.created_at >= example.created_at and words(other.output_text) != right:
             return f"contradicted: another one gives the same question another answer ({other.id})"
-    against = train.teaching(example.rejected_output or "") - {" ".join(asked)}
-    towards = train.teaching(example.output_text)
-    if len(against) > len(towards):
+    against, towards = (
+        train.teaching(answer or "", example) for answer in (example.rejected_output, example.output_text)
+    )
+    if len(against) > len(towards) + 1:
         return f"outvoted: {len(against)} other questions in the dataset are given the wrong answer"
-    if len(towards) <= ONCE:
+    if not towards:
         return "too rare: no other question in the dataset teaches this answer"
-    return f"trained, yet not learnt: {len(towards)} questions teach this answer"
+    return f"trained, yet not learnt: {len(towards)} other questions teach this answer as well"
 
 
 def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
