@@ -3,13 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-<<<<<<<< HEAD:src/samloop/store/migrations/versions/0007_purges.py
-revision = "0007"
-down_revision = "0007"
-========
 revision = "0007"
 down_revision = "0006"
->>>>>>>> registry-erasure:src/samloop/store/migrations/versions/0006_purges.py
 branch_labels = None
 depends_on = None
 
