@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from sandbox_here import REASON
 
 ROOT = Path(__file__).parents[1]

@@ -136,7 +136,7 @@ class Life:
             adapter = trial[arm]
             lines.append(
                 {
-                    "query": f"Visit {number}, day {day.number}: which pump do I take for {rng.randint(2, 60)} metres?",
+                    "query": f"Visit {number}, day {day.number}: which pump for {rng.randint(2, 60)} metres?",
                     "response": f"Take the one for {rng.randint(2, 60)} metres, and mind the valve.",
                     "rating": 1 if rng.random() < GOOD[arm] else -1,
                     "conversation_id": conversation,
