@@ -217,7 +217,7 @@ def test_before_any_turn_there_is_nothing_to_grade_on(begin: Open) -> None:
     with begin() as context:
         with pytest.raises(NotFoundError, match="no dataset was prepared yet"):
             evaluate(context)
-        with pytest.raises(NotFoundError, match="no adapter is in service in slot main; evaluate 'base'"):
+        with pytest.raises(NotFoundError, match="the base is in service, no adapter, in slot main"):
             evaluate(context, ["champion"])
 
 
