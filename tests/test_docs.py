@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_here import REASON
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page
