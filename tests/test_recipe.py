@@ -156,3 +156,17 @@ def test_slots_that_do_not_fit_are_named(slots, words):
     wrong = Recipe.parse({"serve": {"slots": [{"name": "a", "preset": "nosuch"}]}})
     with pytest.raises(RecipeError, match="preset of slot 'a' to be one of laptop-8gb"):
         wrong.for_slot("a")
+    shards = {"train": {"cluster_shard": True, "cluster": "ray://local", "preset": "standard"}}
+    unfit = Recipe.parse({**shards, "serve": {"slots": [{"name": "a", "preset": "laptop-3b"}]}})
+    with pytest.raises(RecipeError, match="preset of slot 'a' do not fit together: .*four bits"):
+        unfit.for_slot("a")
+
+
+def test_a_base_is_split_whole_and_on_a_cluster():
+    with pytest.raises(RecipeError, match="cluster_shard is set without a cluster"):
+        Recipe.parse({"train": {"cluster_shard": True, "quantise": "none"}})
+    for quantise in ({"quantise": "nf4"}, {"preset": "laptop-8gb"}):
+        with pytest.raises(RecipeError, match=r"settings of 'train' in recipe do not fit together: .*four bits"):
+            Recipe.parse({"train": {"cluster_shard": True, "cluster": "ray://local", **quantise}})
+    with pytest.raises(RecipeError, match="four bits"):
+        Recipe.parse({"train": {"cluster_shard": True, "cluster": "ray://local", "quantise": "nf4"}})

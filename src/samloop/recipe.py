@@ -89,7 +89,7 @@ class Recipe(BaseSettings):
     def parse(cls, data: Mapping[str, Any], where: str = "recipe") -> Recipe:
         """A recipe from plain data, preset applied; `where` names its origin in errors."""
         try:
-            recipe = cls(**dict(data))
+            return cls(**dict(data)).with_preset()
         except ValidationError as error:
             raise RecipeError(_explain(error, where)) from None
         except SettingsError as error:
@@ -98,7 +98,6 @@ class Recipe(BaseSettings):
                 f"the environment variable {ENVIRONMENT}{section.upper()} is not a JSON object; "
                 f"set one key of it, such as {ENVIRONMENT}{section.upper()}__KEY, or correct it"
             ) from None
-        return recipe.with_preset()
 
     def with_preset(self) -> Recipe:
         """The same recipe with the preset's values under every training key that was not set explicitly.
@@ -123,7 +122,7 @@ class Recipe(BaseSettings):
         """The same recipe with the base and the preset of that slot as [train]; what [train] sets itself holds too.
 
         Raises:
-            RecipeError: there is no such slot, or no such preset.
+            RecipeError: there is no such slot, no such preset, or what [train] sets does not fit it.
         """
         if name == MAIN:
             return self
@@ -137,7 +136,11 @@ class Recipe(BaseSettings):
             )
         own = {key: getattr(self.train, key) for key in self.train.model_fields_set - {"model", "preset"}}
         chosen = {**PRESETS[slot.preset], **own, "preset": slot.preset}
-        train = Train(**{**chosen, **({"model": slot.base} if slot.base else {})})
+        try:
+            train = Train(**{**chosen, **({"model": slot.base} if slot.base else {})})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise RecipeError(f"[train] and the preset of slot '{name}' do not fit together: {message}") from None
         return self.model_copy(update={"train": train})
 
     def min_complexity(self, slot: str) -> int | None:
@@ -240,7 +243,7 @@ def _explain(error: ValidationError, where: str) -> str:
     if first["type"] == "missing":
         return f"expected the setting '{path}' in {where}, found none; add it"
     if first["type"] == "value_error":
-        return f"settings of '{path}' in {where} do not fit together: {first['ctx']['error']}"
+        return f"settings of '{path or 'train'}' in {where} do not fit together: {first['ctx']['error']}"
     got = repr(first["input"])[:80]
     return f"setting '{path}' in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {got}"
 
