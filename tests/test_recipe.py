@@ -158,7 +158,7 @@ def test_slots_that_do_not_fit_are_named(slots, words):
         wrong.for_slot("a")
     shards = {"train": {"cluster_shard": True, "cluster": "ray://local", "preset": "standard"}}
     unfit = Recipe.parse({**shards, "serve": {"slots": [{"name": "a", "preset": "laptop-3b"}]}})
-    with pytest.raises(RecipeError, match="preset of slot 'a' do not fit together: .*four bits"):
+    with pytest.raises(RecipeError, match=r"preset of slot 'a' do not fit together: .*four bits"):
         unfit.for_slot("a")
 
 
