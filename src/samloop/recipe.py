@@ -122,7 +122,7 @@ class Recipe(BaseSettings):
         """The same recipe with the base and the preset of that slot as [train]; what [train] sets itself holds too.
 
         Raises:
-            RecipeError: there is no such slot, or no such preset.
+            RecipeError: there is no such slot, no such preset, or what [train] sets does not fit it.
         """
         if name == MAIN:
             return self
@@ -136,7 +136,11 @@ class Recipe(BaseSettings):
             )
         own = {key: getattr(self.train, key) for key in self.train.model_fields_set - {"model", "preset"}}
         chosen = {**PRESETS[slot.preset], **own, "preset": slot.preset}
-        train = Train(**{**chosen, **({"model": slot.base} if slot.base else {})})
+        try:
+            train = Train(**{**chosen, **({"model": slot.base} if slot.base else {})})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise RecipeError(f"[train] and the preset of slot '{name}' do not fit together: {message}") from None
         return self.model_copy(update={"train": train})
 
     def min_complexity(self, slot: str) -> int | None:
