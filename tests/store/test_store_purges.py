@@ -11,7 +11,7 @@ from samloop.text.tombstones import ORIGIN, RECORD, origin_of, tombstone
 
 NO_TEXT = {
     # Names, figures, hashes and times alone; or what keeps the count of erasure itself.
-    *("store_meta", "source_state", "run_examples", "champions", "trials", "purges", "tombstones"),
+    *("store_meta", "source_state", "run_examples", "purges", "tombstones"),
 }
 
 

@@ -14,6 +14,8 @@ from samloop.store.tables import (
     captures,
     corrections,
     feedback,
+    held_out_questions,
+    learnt_corrections,
     near_pairs,
     principles,
     reasoning_patterns,
@@ -48,6 +50,7 @@ TEXTS: Final[dict[str, tuple[Table, str, tuple[str, ...]]]] = {
     "reviews": (reviews, "number", ("reviewer", "reason", "before")),
     "corrections": (corrections, "correction_id", ("input_text", "incorrect", "why", "correct", "metadata")),
     "principles": (principles, "principle_id", ("text", "metadata")),
+    "held_out_questions": (held_out_questions, "question_id", ("text",)),
     "reasoning_patterns": (reasoning_patterns, "pattern_id", ("steps", "metadata")),
 }
 """The tables that hold texts of people, their keys and the columns to look through."""
@@ -58,6 +61,8 @@ BY_EXAMPLE: Final = (
     (review_queue, "review_queue"),
     (reasoning_patterns, "reasoning_patterns"),
     (corrections, "corrections"),
+    (held_out_questions, "held_out_questions"),
+    (learnt_corrections, "learnt_corrections"),
 )
 """What hangs on an example by its id."""
 

@@ -17,6 +17,7 @@ from samloop.store.noun import find_key, to_plain
 from samloop.store.purge_finds import BY_EXAMPLE, TEXTS, Finds
 from samloop.store.tables import (
     adapters,
+    champions,
     decisions,
     evaluations,
     export_history,
@@ -29,6 +30,7 @@ from samloop.store.tables import (
     tombstones,
     training_examples,
     training_runs,
+    trials,
 )
 from samloop.store.tombstones import any_stone, erased_among
 from samloop.text.tombstones import RECORD, tombstone
@@ -41,6 +43,8 @@ QUOTING: Final = (
     (export_history, "filters"),
     (job_runs, "result"),
     (jobs, "last_result"),
+    (champions, "reason"),
+    *((trials, name) for name in ("reason", "standing")),
 )
 """Columns that are nobody's text, but may quote some."""
 
