@@ -127,3 +127,13 @@ def test_what_a_run_keeps_holds_neither_the_password_nor_the_names_of_the_recipe
     assert secret not in str(kept)
     assert "Ada" not in str(kept)
     assert Recipe.parse(kept).train == recipe.train
+
+
+def test_a_base_is_split_whole_and_on_a_cluster():
+    with pytest.raises(RecipeError, match="cluster_shard is set without a cluster"):
+        Recipe.parse({"train": {"cluster_shard": True, "quantise": "none"}})
+    for quantise in ({"quantise": "nf4"}, {"preset": "laptop-8gb"}):
+        with pytest.raises(RecipeError, match=r"settings of 'train' in recipe do not fit together: .*four bits"):
+            Recipe.parse({"train": {"cluster_shard": True, "cluster": "ray://local", **quantise}})
+    with pytest.raises(RecipeError, match="four bits"):
+        Recipe.parse({"train": {"cluster_shard": True, "cluster": "ray://local", "quantise": "nf4"}})

@@ -88,7 +88,7 @@ class Recipe(BaseSettings):
     def parse(cls, data: Mapping[str, Any], where: str = "recipe") -> Recipe:
         """A recipe from plain data, preset applied; `where` names its origin in errors."""
         try:
-            recipe = cls(**dict(data))
+            return cls(**dict(data)).with_preset()
         except ValidationError as error:
             raise RecipeError(_explain(error, where)) from None
         except SettingsError as error:
@@ -97,7 +97,6 @@ class Recipe(BaseSettings):
                 f"the environment variable {ENVIRONMENT}{section.upper()} is not a JSON object; "
                 f"set one key of it, such as {ENVIRONMENT}{section.upper()}__KEY, or correct it"
             ) from None
-        return recipe.with_preset()
 
     def with_preset(self) -> Recipe:
         """The same recipe with the preset's values under every training key that was not set explicitly.
@@ -214,7 +213,7 @@ def _explain(error: ValidationError, where: str) -> str:
     if first["type"] == "missing":
         return f"expected the setting '{path}' in {where}, found none; add it"
     if first["type"] == "value_error":
-        return f"settings of '{path}' in {where} do not fit together: {first['ctx']['error']}"
+        return f"settings of '{path or 'train'}' in {where} do not fit together: {first['ctx']['error']}"
     got = repr(first["input"])[:80]
     return f"setting '{path}' in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {got}"
 

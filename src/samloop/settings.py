@@ -174,6 +174,9 @@ class Train(Section):
     cluster_workers: int = Field(
         0, ge=0, description="workers of the cluster that train; 0: one per GPU, or one per machine without any"
     )
+    cluster_shard: bool = Field(
+        False, description="the cluster's workers split the base among them: for one that fits no single device"
+    )
     report_to: tuple[Literal["mlflow", "wandb", "trackio"], ...] = Field(
         (), description="trackers that get a run's figures by their own clients; empty: none"
     )
@@ -184,6 +187,18 @@ class Train(Section):
         120.0, ge=0, description="longest pause for memory; then the run is stopped, and kept; 0: no bound"
     )
     min_new_examples: int = Field(100, ge=1, description="new accepted examples that make a run due")
+
+    @model_validator(mode="after")
+    def _splits_a_whole_base_on_a_cluster(self) -> Train:
+        if self.cluster_shard and not self.cluster:
+            raise ValueError(
+                "cluster_shard is set without a cluster; name one in cluster, or leave cluster_shard out"
+            )
+        if self.cluster_shard and self.quantise != "none":
+            raise ValueError(
+                f"cluster_shard cannot split a base in four bits (quantise = '{self.quantise}'); set that to 'none'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _goes_on_above_the_pause(self) -> Train:

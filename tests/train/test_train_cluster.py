@@ -103,6 +103,24 @@ def test_two_workers_learn_what_one_does(job: dict[str, Any], tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_workers_that_split_the_base_learn_what_one_does(
+    job: dict[str, Any], tmp_path: Path, checkpointing: bool
+) -> None:
+    """Their batches are not equally many: in the last step of an epoch one worker has fewer."""
+    pytest.importorskip("ray")
+    job["gradient_checkpointing"] = checkpointing
+    one, two = Told(), Told()
+    alone = run_job(tmp_path / "one", job, one.append)
+    together = run_job(tmp_path / "two", {**job, **TWO, "cluster_shard": True}, two.append)
+    for name in ("loss", "validation_loss", "grad_norm", "preference_loss"):
+        assert [at[2] for at in two.curve(name)] == pytest.approx(
+            [at[2] for at in one.curve(name)], rel=1e-3, abs=1e-4
+        ), name
+    assert_same_run(together, alone)
+
+
+@pytest.mark.slow
 def test_a_lost_worker_is_one_sentence_and_the_run_goes_on(job: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("ray")
     job["epochs"] = 30.0

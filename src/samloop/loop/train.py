@@ -36,7 +36,7 @@ GUARD_SETTINGS: Final = ("pause_below_gb", "go_on_at_gb", "memory_wait_minutes")
 
 UNNAMED: Final = {
     *("min_new_examples", "preset", "model", "backend", "budget_minutes", "refuse_beyond_memory", "report_to"),
-    *("cluster", "cluster_workers", "earlier_adapters"),
+    *("cluster", "cluster_workers", "cluster_shard", "earlier_adapters"),
     *GUARD_SETTINGS,
 }
 """Settings of [train] that do not make another run: they change no weight, or stand in its identity otherwise."""

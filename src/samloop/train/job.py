@@ -15,7 +15,8 @@ from samloop.settings import Train
 from samloop.train.quantise import NONE, resolve
 
 LOCATIONS: Final = frozenset(
-    {"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps", "earlier_adapters"}
+    {"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps"}
+    | {"cluster_shard", "earlier_adapters"}
 )
 """Fields that do not shape the weights: a run may be resumed after they changed."""
 
@@ -44,6 +45,7 @@ class TrainJob:
         quantise: how the base's weights are held: ``none``, or a backend's form of four bits.
         packing: sequences end to end without padding: ``on``, ``off``, or ``auto``, on where base and backend can.
         gradient_checkpointing: recompute each layer in the backward pass instead of keeping what it needs.
+        cluster_shard: the workers of a cluster split the base's layers among them; alone, it means nothing.
         epochs: passes over the data; fractions are allowed.
         max_steps: bound on optimiser steps; 0: none.
         learning_rate: the peak, after warm-up.
@@ -76,6 +78,7 @@ class TrainJob:
     quantise: str = NONE
     packing: str = "auto"
     gradient_checkpointing: bool = False
+    cluster_shard: bool = False
     epochs: float = 1.0
     max_steps: int = 0
     learning_rate: float = 1e-4

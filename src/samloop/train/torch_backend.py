@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, cast
@@ -40,7 +40,7 @@ try:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
-    from samloop.train import torch_crew, torch_quantise
+    from samloop.train import torch_crew, torch_quantise, torch_shard
     from samloop.train.torch_lean import make_lean
     from samloop.train.torch_loss import nats_each
     from samloop.train.torch_packing import DOCUMENTS
@@ -80,7 +80,8 @@ class TorchBackend:
 class _Network:
     """A loaded base, its device, and the forward passes that everything here is made of."""
 
-    def __init__(self, base: Base, quantise: str, *, packed: bool = False) -> None:
+    def __init__(self, base: Base, quantise: str, *, packed: bool = False, split: bool = False) -> None:
+        """With `split`, the weights stay where they were loaded until `TorchLearner` splits them."""
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.half = not base.small and _has_bfloat16(self.device)
         dtype = torch.bfloat16 if self.half else torch.float32
@@ -101,7 +102,10 @@ class _Network:
                 f"the model in {base.folder} cannot be loaded ({first_line}); download it again, or choose another"
             ) from error
         torch_quantise.settle(self.model, base)
-        (self.model if form else self.model.to(self.device)).eval().requires_grad_(False)
+        (self.model if form or split else self.model.to(self.device)).eval().requires_grad_(False)
+        self.before_pass: Callable[[], None] = lambda: None
+        # What is made in inference mode cannot be learnt with later, and split layers keep what they are put into.
+        self.looking: Callable[[], AbstractContextManager[Any]] = torch.no_grad if split else torch.inference_mode
         self.plain_head = base.config.get("model_type") in PLAIN_HEADS
         self.packed, self.tokens_at_once = packed, TOKENS_AT_ONCE[self.device.type]
         if packed:
@@ -145,6 +149,15 @@ class _Network:
 
     def nats_each(self, batch: Batch) -> torch.Tensor:
         """float32 nats of each prediction of a batch that counts, in the order of `Batch.predictions`."""
+        self.before_pass()
+        return self._nats_each(batch)
+
+    def empty_pass(self) -> torch.Tensor:
+        """A scalar of no meaning, made of three tokens that went through all layers."""
+        ids, lengths = np.zeros((1, 3), np.int32), np.array([3])
+        return self._nats_each(Batch(ids, np.ones((1, 3), np.float32), lengths)).sum()
+
+    def _nats_each(self, batch: Batch) -> torch.Tensor:
         rows, positions, targets, _ = batch.predictions()
         wanted = self.tensor(targets.astype(np.int64))
         if not self.plain_head:
@@ -183,7 +196,9 @@ class TorchLearner:
                 f"train.packing is on, which a base of type {base.config.get('model_type')} cannot be trained with; "
                 "set it to auto"
             )
-        self._network = _Network(base, job.quantise, packed=base.packable and job.packing != "off")
+        packed = base.packable and job.packing != "off"
+        split = job.cluster_shard and torch_crew.in_company()
+        self._network = _Network(base, job.quantise, packed=packed, split=split)
         self._job, self._fingerprint = job, base.fingerprint
         shapes = self._network.shapes()
         modules = plan(shapes, targets=job.targets, layers=job.layers, rank=job.rank)
@@ -195,6 +210,8 @@ class TorchLearner:
             enable({"use_reentrant": False})
         make_lean(self._peft)
         _set_weights(self._peft, NAME, initial(shapes, modules, rank=job.rank, seed=job.seed))
+        if split:
+            self._split(job.base_name)
         self._dropouts = [module for module in self._peft.modules() if isinstance(module, torch.nn.Dropout)]
         torch.manual_seed(job.seed + torch_crew.rank())  # workers learn from other batches, with other dropout
         self._trainable = {name: p for name, p in _lora_parameters(self._peft, NAME).items() if p.requires_grad}
@@ -206,6 +223,13 @@ class TorchLearner:
             weight_decay=job.weight_decay,
             fused=True,
         )
+
+    def _split(self, base_name: str) -> None:
+        network = self._network
+        torch_shard.shard(self._peft, torch_shard.layers_of(network.model, base_name), network.device)
+        pace = torch_shard.Pace(network.empty_pass, network.device)
+        network.before_pass = pace.before_pass
+        torch_crew.keep_pace(pace)
 
     def accumulate(self, batch: Batch, denominator: float) -> float:
         """See `Learner.accumulate`."""
@@ -238,7 +262,7 @@ class TorchLearner:
         """See `Learner.log_probabilities`."""
         self._peft.eval()
         adapter = self._peft.disable_adapter() if bare else nullcontext()
-        with torch.inference_mode(), adapter:
+        with self._network.looking(), adapter:
             parts = batch.parts(self._network.tokens_at_once)
             return np.concatenate([self._by_example(part).double().cpu().numpy() for part in parts])
 
@@ -266,7 +290,7 @@ class TorchLearner:
     def loss(self, batch: Batch) -> float:
         """See `Learner.loss`."""
         self._peft.eval()
-        with torch.inference_mode():
+        with self._network.looking():
             return sum(float(self._network.nats(part)) for part in batch.parts(self._network.tokens_at_once))
 
     def adapter(self) -> Adapter:

@@ -12,6 +12,8 @@ from samloop.train.crew import Crew
 try:
     import torch
     from torch import distributed
+
+    from samloop.train.torch_shard import Pace
 except ImportError:
     raise MissingExtraError("torch", "training on several machines") from None
 
@@ -26,14 +28,29 @@ class TorchCrew(Crew):
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """See `Crew.sums`."""
+        _wait_for_all()
         tensor = torch.from_numpy(np.array(values, dtype=np.float64)).to(self._device)
         distributed.all_reduce(tensor)
         return np.asarray(tensor.cpu().numpy())
 
 
+_paces: list[Pace] = []
+"""The pace of this process's run, where its base is split among the workers."""
+
+
+def keep_pace(pace: Pace) -> None:
+    """From now on, wait with `pace` for workers that still have passes to take before anything is summed."""
+    _paces[:] = [pace]
+
+
+def _wait_for_all() -> None:
+    for pace in _paces:
+        pace.until_all_are_done()
+
+
 def rank() -> int:
     """This process's number among the workers of its run; 0 where it is alone."""
-    return distributed.get_rank() if _in_company() else 0
+    return distributed.get_rank() if in_company() else 0
 
 
 def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -42,8 +59,9 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     One flat tensor goes around: adapters are small and have hundreds of parameters. A worker that had no batch in
     this step, which happens at the end of an epoch, adds nothing.
     """
-    if not _in_company():
+    if not in_company():
         return
+    _wait_for_all()
     every = list(parameters)
     grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in every]
     flat = torch.cat([grad.reshape(-1) for grad in grads])
@@ -52,5 +70,6 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         one.grad = part.view_as(one)
 
 
-def _in_company() -> bool:
+def in_company() -> bool:
+    """Whether this process is one of several workers of a run, or could be."""
     return bool(distributed.is_available() and distributed.is_initialized())
