@@ -134,8 +134,11 @@ def test_evaluate_gives_intervals_per_suite(trained: Path) -> None:
 def test_all_that_a_run_kept_is_graded_and_shown(used: Path, run: Any) -> None:
     data = samloop(used, "evaluate", "--checkpoints", "latest", "--suite", "routing")["data"]
     shown = samloop(used, "runs", "show")["data"]
-    assert [one["target"] for one in data["checkpoints"]] == [shown["run_id"]]
-    assert list(data["suites"]) == ["base", shown["run_id"]]
+    targets = [f"{shown['run_id']}@{shown['steps']}", shown["run_id"]]
+    assert [(one["target"], one["step"]) for one in data["checkpoints"]] == list(
+        zip(targets, [shown["steps"], None], strict=True)
+    )
+    assert list(data["suites"]) == ["base", *targets]
     assert data["best"]["routing_accuracy"] in data["suites"]
     assert data["overfitting"] is shown["overfitting"] is None
     told = run("evaluate", "--checkpoints", "latest", "--suite", "routing", "--worst").out

@@ -26,7 +26,6 @@ from samloop.text.base import resolve_base
 from samloop.text.template import messages_of
 from samloop.text.tokens import Tokenizer
 
-SLOT: Final = "main"
 OTHER_SHARE: Final = 8
 """One item in so many is a trained wording, and one a training example: what is held out has the rest."""
 
@@ -43,7 +42,7 @@ def items(context: Context, dataset: Dataset) -> Items:
     """
     most = context.recipe.evaluate.max_items
     questions = _questions(context)
-    kept = context.store.learnt_by_champions(SLOT)
+    kept = context.store.learnt_by_champions(context.slot)
     ids: Mapping[str, Sequence[str]] = dataset.manifest["ids"]
     trained, others = set(ids["train"]), set(ids["valid"]) | set(ids["test"])
     pairs = _pairs(context, questions.keys() | trained | others)

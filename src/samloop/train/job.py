@@ -15,10 +15,8 @@ from samloop.settings import Train
 from samloop.train.quantise import NONE, resolve
 
 LOCATIONS: Final = frozenset(
-    {
-        *("run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps", "earlier_adapters"),
-        "cluster_shard",
-    }
+    {"run_id", "dataset", "base", "base_name", "report_steps", "checkpoint_steps"}
+    | {"cluster_shard", "earlier_adapters"}
 )
 """Fields that do not shape the weights: a run may be resumed after they changed."""
 
