@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from samloop.adapters.registry import Registry
+from samloop.evaluate import cache
 from samloop.example import to_json
 from samloop.loop import purge_files
 from samloop.loop.context import Context
@@ -54,6 +55,7 @@ def _erase(context: Context, row: Mapping[str, Any], tell: Progress) -> dict[str
     tell("removing datasets, checkpoints and quotes")
     forget(context, ids)
     files: dict[str, Any] = {"datasets": purge_files.remove_datasets(journal["datasets"])}
+    files["answers_forgotten"] = cache.forget(home.answers, ids)
     _stop_runs(context, journal["runs"])
     found = purge_files.exported(context, set(ids))
     files["exports_rewritten"] = purge_files.rewrite_exports(context, set(ids), found)
