@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 # One thread per test process: many small models run side by side.
 test test-all: export OMP_NUM_THREADS = 1
 
-.PHONY: help install demo test test-all check format bench bench-curation bench-training clean
+.PHONY: help install demo test test-all check format bench clean
 
 help:
 	@echo "make demo      install into .venv and take one whole turn of the loop, offline"
@@ -17,8 +17,7 @@ help:
 	@echo "make check     ruff and mypy"
 	@echo "make format    let ruff mend what it can"
 	@echo "make bench     run every script in benchmarks/ and keep what it prints"
-	@echo "make bench-curation  those of curation, which compare it with other tools"
-	@echo "make bench-training  those of training, which compare it with other tools"
+	@echo "make bench-NAME  those of one folder: curation, training, evaluation, gate, registry, erasure, life"
 	@echo "make clean     remove .venv and .demo"
 
 install: .venv/installed
@@ -58,11 +57,9 @@ bench: install
 		[ $$script = benchmarks/common.py ] || { echo "== $$script"; $(BIN)/python $$script || exit 1; }; \
 	done
 
-bench-curation: install
-	@for script in benchmarks/curation/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
-
-bench-training: install
-	@for script in benchmarks/training/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench-%: install
+	@[ -d benchmarks/$* ] || { echo "there is no folder benchmarks/$*; name one of: $$(cd benchmarks && ls -d */ | tr -d /)"; exit 1; }
+	@for script in benchmarks/$*/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf .venv .demo

@@ -29,7 +29,11 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
     if page.name != "CHANGELOG.md"
 )
-SLOW = {"chats-to-adapter.md"}
+SLOW = {
+    *("README.md", "chats-to-adapter.md", "corrections.md", "duplicates.md", "erase.md", "evaluation.md"),
+    *("first-turn.md", "take-an-adapter-along.md", "take-an-adapter-out.md", "train-in-four-bits.md"),
+    *("train-overnight.md", "your-own-suite.md"),
+}
 """Pages whose blocks take over ten seconds."""
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```\s*$", re.MULTILINE | re.DOTALL)
 RUN_CODE = ("your-own-suite.md",)

@@ -100,6 +100,7 @@ def test_its_teacher_answers(python: Any) -> None:
     assert python("-c", code) == "The adapter in service.\n"
 
 
+@pytest.mark.slow
 def test_its_suite_grades_the_pocket_model(python: Any) -> None:
     code = (
         "from samloop import plugins; from samloop.text.base import resolve_base; "

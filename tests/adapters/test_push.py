@@ -196,6 +196,7 @@ def test_a_wrong_login_is_one_sentence_without_the_token(home: Path, hub: tuple[
     assert server.repositories == {}
 
 
+@pytest.mark.slow
 def test_nothing_leaves_without_a_word(home: Path, hub: tuple[str, type[Hub]]) -> None:
     address, server = hub
     code, told, said = push(home, "--to", "hf:sam/x", HF_ENDPOINT=address)

@@ -57,6 +57,7 @@ def test_what_fails_is_told_with_a_remedy_and_exit_1(run: Any, home: Path, monke
     assert "failed: mend that first" in run("doctor").out
 
 
+@pytest.mark.slow
 def test_a_broken_recipe_is_one_finding_among_others(run: Any, pocket: Path) -> None:
     (pocket / "samloop.toml").write_text("[train]\nrnak = 4\n")
     found = checks(run("--json", "doctor"))
@@ -65,6 +66,7 @@ def test_a_broken_recipe_is_one_finding_among_others(run: Any, pocket: Path) -> 
     assert found["git"]["state"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_teacher_is_looked_at_where_the_recipe_names_one(run: Any, pocket: Path) -> None:
     assert "teacher" not in checks(run("--json", "doctor"))
     for kind, state, part in (("openai", "ok", "nothing was sent"), ("opnai", "fail", "did you mean 'openai'?")):
@@ -74,11 +76,13 @@ def test_a_teacher_is_looked_at_where_the_recipe_names_one(run: Any, pocket: Pat
         assert part in found["found"]
 
 
+@pytest.mark.slow
 def test_a_missing_recipe_of_the_command_line_is_told(run: Any, tmp_path: Path) -> None:
     found = checks(run("--json", "--config", tmp_path / "none.toml", "doctor"))
     assert "there is no recipe at" in found["recipe"]["found"]
 
 
+@pytest.mark.slow
 def test_four_bits_without_their_library_are_named(run: Any, pocket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (pocket / "samloop.toml").write_text('[train]\nmodel = "pocket"\nbackend = "torch"\nquantise = "4bit"\n')
     pytest.importorskip("bitsandbytes")

@@ -54,6 +54,7 @@ def collect(run: Any, recipe: Path, name: str, records: list[dict[str, str]]) ->
     assert run("--config", recipe, "collect", "dataset", path).code == 0
 
 
+@pytest.mark.slow
 def test_a_method_that_needs_pairs_is_refused_without(run: Any, recipe: Path) -> None:
     collect(run, recipe, "plain.jsonl", [plain(n) for n in range(30)])
     for method in ("dpo", "sft+dpo"):

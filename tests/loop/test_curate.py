@@ -91,6 +91,7 @@ def test_units_change_the_shards_and_not_what_is_in_them(tmp_path: Path, monkeyp
     assert [e["reasons"] for e in cut["sources"]] == [e["reasons"] for e in whole["sources"]]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_what_is_whole_and_ends_as_an_undisturbed_one(
     tmp_path: Path, small_units: None
 ) -> None:

@@ -155,6 +155,7 @@ def test_whoever_goes_is_like_what_stays_and_nothing_alike_is_left(
     assert cut.compare(frequencies, one, two).same.sum() <= 2
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path, small_units: None) -> None:
     places, out = world(tmp_path / "in"), tmp_path / "out"
     script = SCRIPT.replace("try:", "from samloop.loop.bulk import near\nnear.PIECE_ROWS = 2\ntry:", 1)

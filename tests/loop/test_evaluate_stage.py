@@ -79,6 +79,7 @@ def test_each_score_names_its_worst_items_and_the_store_does_not(finished: Finis
     assert all(isinstance(item["said"], str) for item in scores["distinct_2"]["worst"])
 
 
+@pytest.mark.slow
 def test_every_adapter_that_a_run_kept_is_graded(finished: Finished, after: Open) -> None:
     run_id = finished.report["run"]["run_id"]
     with after() as context:
@@ -137,6 +138,7 @@ def test_one_target_and_one_suite_are_graded_and_found_again(finished: Finished,
         assert plain(evaluate(context, ["champion"], ["perplexity"], on_metric=no_grading)) == plain(found)
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_is_stopped_ends_at_once_and_leaves_no_scores(after: Open, home: Path) -> None:
     def stop(news: dict[str, Any]) -> None:
         raise KeyboardInterrupt
@@ -154,6 +156,7 @@ def test_an_evaluation_that_is_stopped_ends_at_once_and_leaves_no_scores(after: 
         assert told[-1]["done"] == told[-1]["total"] == len(context.recipe.evaluate.suites)
 
 
+@pytest.mark.slow
 def test_a_new_evaluation_asks_no_model_what_it_said_before(finished: Finished, after: Open, home: Path) -> None:
     def entries() -> int:
         with sqlite3.connect(home / "answers.db") as database:
@@ -221,6 +224,7 @@ def test_before_any_turn_there_is_nothing_to_grade_on(begin: Open) -> None:
             evaluate(context, ["champion"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

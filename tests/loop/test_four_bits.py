@@ -19,6 +19,7 @@ from samloop.train.layouts import read_metadata
 QUICK = {"quick_steps": 2, "evaluate_steps": 2, "batch_examples": 4}
 
 
+@pytest.mark.slow
 def test_champion_and_challenger_are_graded_each_on_its_own_base(finished: Finished, after: Open) -> None:
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     with after(train={**QUICK, "quantise": "4bit"}) as context:

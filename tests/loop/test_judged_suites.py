@@ -38,6 +38,7 @@ def dataset_of(context: Any) -> Dataset:
     return Dataset.open(next(context.home.datasets.glob("*/manifest.json")).parent)
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_users_suite_is_graded_beside_the_packaged_ones(after: Open, tmp_path: Path) -> None:
     path = written(tmp_path / "mine.jsonl", OWN)

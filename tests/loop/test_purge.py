@@ -394,6 +394,7 @@ def test_a_turn_finishes_what_was_killed(life: Path) -> None:
 # --- adapters ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_learnt_from_it_is_withdrawn_and_replaced(opened: Context, life: Path, tmp_path: Path) -> None:
     registry = Registry(opened.home, opened.store)
     (old,) = [row["adapter_id"] for row in opened.store.list_adapters()]

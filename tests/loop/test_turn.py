@@ -120,6 +120,7 @@ def test_a_turn_on_an_empty_store_is_not_due_and_cannot_be_forced(begin: Open) -
         assert empty.store.list_runs() == []
 
 
+@pytest.mark.slow
 def test_a_forced_turn_with_another_setting_gives_another_run_that_meets_the_champion(
     finished: Finished, after: Open
 ) -> None:
@@ -168,6 +169,7 @@ def test_two_turns_at_once_the_second_says_so_and_changes_nothing(
     assert "another turn is at work" in error["message"]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_a_stopped_turn_end_as_if_nothing_had_happened(
     begin: Open, home: Path, finished: Finished
 ) -> None:

@@ -346,6 +346,7 @@ def test_a_conversation_whose_beginning_is_missing_goes_in(tmp_path: Path) -> No
     assert not got.rejects
 
 
+@pytest.mark.slow
 def test_ten_thousand_levels_are_told_by_windows(tmp_path: Path) -> None:
     nodes = [node("0", None, "user", "Question 0?")]
     for level in range(1, 10_000):

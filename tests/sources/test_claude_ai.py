@@ -226,6 +226,7 @@ def test_cycles_and_orphans_cost_a_line(tmp_path: Path) -> None:
     assert got.reasons == ["cycle in a conversation", "orphaned messages"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_in_a_row_are_read(tmp_path: Path) -> None:
     messages = [message("h0", None, "Question 0?")]
     for at in range(1, 10_000):

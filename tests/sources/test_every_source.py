@@ -273,6 +273,7 @@ def told(records: list[Record]) -> list[Any]:
     return examples + [(record.reason, record.line, record.id) for record in records if isinstance(record, Reject)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.grow])
 def test_memory_does_not_grow_with_the_input(name: str, tmp_path: Path) -> None:
     case = CASES[name]

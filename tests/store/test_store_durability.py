@@ -9,6 +9,8 @@ import sys
 import time
 from contextlib import closing
 
+import pytest
+
 from samloop.store import Filters, Store
 
 WRITER = """
@@ -82,6 +84,7 @@ def test_kill_9_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(hom
     assert check(home, size, done + 2) == done + 2
 
 
+@pytest.mark.slow
 def test_kill_9_while_the_store_is_made_leaves_one_that_opens(home, make):
     for delay in (0.0, 0.002, 0.01, 0.03):
         code = (

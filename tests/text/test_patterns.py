@@ -233,6 +233,7 @@ def plainly(patterns: Sequence[Pattern], text: str) -> str:
     return Redactor(patterns=bare).redact(text, Placeholders([text]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(MIXED, min_size=1, max_size=12))
 def test_bulk_and_single_give_the_same_answer_as_the_bare_patterns(texts: list[str]) -> None:
@@ -277,6 +278,7 @@ def test_every_issuers_card_is_seen_in_bulk(head: str, length: int, digits: str,
     assert seen_in_bulk(Redactor(), text) or redact(text)[0] == text
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.text("0123456789", min_size=7, max_size=15), st.lists(st.text(" .-/()+x0", max_size=3), max_size=15))
 def test_every_telephone_number_is_seen_in_bulk(digits: str, signs: list[str]) -> None:

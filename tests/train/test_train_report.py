@@ -47,6 +47,7 @@ def python(code: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow-skinny is not installed")
 def test_figures_lie_in_the_home_as_mlflow_keeps_them(tmp_path: Path) -> None:
     folder = tmp_path / "home" / "runs" / "run-1"
