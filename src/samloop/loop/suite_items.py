@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ import orjson
 import xxhash
 
 from samloop import plugins
+from samloop.evaluate.items import group_of
 from samloop.evaluate.retention import packaged
 from samloop.loop import items_corrections
 from samloop.loop.context import Context
@@ -19,12 +21,17 @@ from samloop.sources.routing import held_out
 
 Items = list[dict[str, Any]]
 
+GROUPS: Final = 20
+"""Groups that a draw of items has at the least, where there are as many."""
+
 
 def items_for(context: Context, suite: str, dataset: Dataset) -> Items:
     """The items of a suite: its own where it brings some, else the test split's.
 
     At most ``evaluate.max_items``, and ``evaluate.max_answers`` where each is answered in full. Where there are more,
-    each dataset draws others: what one champion was lucky with is not asked every night.
+    each dataset draws others: what one champion was lucky with is not asked every night. A group gives at most one in
+    `GROUPS` of them, as long as others have enough: items of one group say nearly the same, and a page of a hundred
+    questions would decide alone.
 
     Raises:
         PluginError: there is no such suite.
@@ -32,11 +39,22 @@ def items_for(context: Context, suite: str, dataset: Dataset) -> Items:
     items = OWN.get(suite, _test_split)(context, dataset)
     settings, grader = context.recipe.evaluate, plugins.load("suites", suite)
     bound = min(settings.max_items, settings.max_answers) if getattr(grader, "answers", False) else settings.max_items
-    if len(items) > bound:
-        # Drawn by hash, so that a turn that died draws the same items again.
-        items = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(f"{dataset.digest} {item['id']}".encode()))
-        items = items[:bound]
-    return items
+    if len(items) <= bound:
+        return items
+    # Drawn by hash, so that a turn that died draws the same items again.
+    drawn = sorted(items, key=lambda item: xxhash.xxh3_64_intdigest(f"{dataset.digest} {item['id']}".encode()))
+    return _spread(drawn, max(1, bound // GROUPS))[:bound]
+
+
+def _spread(items: Items, most: int) -> Items:
+    """The same items in their order, those of a group beyond its first `most` behind all others."""
+    seen: Counter[str] = Counter()
+    first, later = list[dict[str, Any]](), list[dict[str, Any]]()
+    for item in items:
+        group = group_of(item)
+        seen[group] += 1
+        (first if seen[group] <= most else later).append(item)
+    return first + later
 
 
 def _test_split(_context: Context, dataset: Dataset) -> Items:
