@@ -40,6 +40,9 @@ model = "pocket"
 [prepare]
 test_share = 0.2
 
+[evaluate]
+suites = ["perplexity", "routing", "retention", "corrections"]  # a toy repeats itself in long answers
+
 [serve.trial]
 share = 0.5
 
