@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from samloop.errors import GateError, NotFoundError
@@ -37,3 +38,10 @@ def test_an_ended_trial_stays_as_it_ended_and_makes_room(store: Store) -> None:
     assert [trial["test_id"] for trial in store.list_trials(slot="main", state="promoted")] == ["ab-1"]
     with pytest.raises(NotFoundError, match="no trial 'ab-9'"):
         store.get_trial("ab-9")
+
+
+def test_a_trial_is_plain_data_as_a_report_needs_it(store: Store) -> None:
+    start(store, "ab-1")
+    for row in (store.get_trial("ab-1"), store.running_trial("main"), *store.list_trials()):
+        assert {type(name) for name in row} == {str}
+        assert orjson.loads(orjson.dumps(row)) == row

@@ -55,7 +55,11 @@ def to_row(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_plain(row: Row[Any]) -> dict[str, Any]:
     """A row as plain data, JSON columns decoded."""
-    return {k: orjson.loads(v) if k in JSON_COLUMNS and v is not None else v for k, v in row._mapping.items()}
+    # SQLAlchemy's names are a kind of text that orjson takes for none.
+    return {
+        str(name): orjson.loads(value) if name in JSON_COLUMNS and value is not None else value
+        for name, value in row._mapping.items()
+    }
 
 
 def find_key(connection: Connection, key: Column[str], given: str, noun: str) -> str:
