@@ -83,7 +83,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -108,7 +108,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
                     os.fsync(opened.fileno())
         if not path.exists():
             beside.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -131,7 +131,8 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk, so that a power cut finds them as they are now."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -212,7 +212,7 @@ def test_a_card_is_one_that_the_hub_reads(context: Context) -> None:
     write_card(context, adapter)
     card = hub.ModelCard((context.home.adapters / "main" / adapter / CARD).read_text())
     assert card.data.base_model == "small"
-    assert card.data.library_name == "peft"
+    assert card.data.to_dict()["library_name"] == "peft"
     assert card.data.license == "mit"
     assert "somebody" not in card.content
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from samloop.adapters import folders
 from samloop.errors import GateError, StoreBusyError
-from samloop.files import private_folder, storing
+from samloop.files import private_folder, storing, sync_folder
 from samloop.home import Home
 
 CURRENT: Final = "current"
@@ -166,7 +166,7 @@ class Service:
                 beside = folder / f".{CURRENT}.{secrets.token_hex(4)}.part"
                 beside.symlink_to(name, target_is_directory=True)
                 beside.replace(link)
-            _sync_folder(folder)
+            sync_folder(folder)
         # With what a full disk, or a process that died right here, has kept from being written down before.
         told = sum("serve" in line for line in self._lines(slot))
         self._append(slot, [_line(one) for one in (*before[told:], Served(name, reason, time.time()))])
@@ -288,11 +288,3 @@ def succession(served: Iterable[str | None]) -> list[str | None]:
         else:
             line.append(adapter_id)
     return line
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from samloop.evaluate.answers import answer_texts
-from samloop.evaluate.items import group_of
+from samloop.evaluate.items import score_of
 from samloop.evaluate.sandbox import check_sandbox
 from samloop.evaluate.trials import Trial, run_trials
 from samloop.protocols import Model, Score, suite
@@ -46,18 +46,7 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
     check_sandbox()  # before the model spends its time
     said = answer_texts(model, [item["messages"] for item in items], max_new_tokens=MAX_NEW_TOKENS)
     outcomes = run_trials([trial_of(item, answer) for item, answer in zip(items, said, strict=True)])
-    return [
-        Score(
-            suite="code",
-            name="code_pass",
-            unit="share",
-            better="higher",
-            ids=tuple(str(item["id"]) for item in items),
-            numerators=tuple(float(outcome.passed) for outcome in outcomes),
-            denominators=(1.0,) * len(items),
-            groups=tuple(group_of(item) for item in items),
-        )
-    ]
+    return [score_of("code", "code_pass", items, [float(outcome.passed) for outcome in outcomes])]
 
 
 def trial_of(item: Mapping[str, Any], answer: str) -> Trial:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from samloop.evaluate.answers import answer_texts
-from samloop.evaluate.items import answer_nats, group_of
+from samloop.evaluate.items import answer_nats, score_of
 from samloop.protocols import Model, Score, suite
 from samloop.text.template import encode_chat
 from samloop.text.tokens import Tokenizer
@@ -142,13 +142,4 @@ def _score(
     denominators: Measured | None = None,
     **more: Any,
 ) -> Score:
-    return Score(
-        suite="corrections",
-        name=name,
-        unit=unit,
-        ids=tuple(str(item["id"]) for item in items),
-        numerators=tuple(numerators),
-        denominators=tuple(denominators or [1.0] * len(items)),
-        groups=tuple(group_of(item) for item in items),
-        **{"better": "higher", **more},
-    )
+    return score_of("corrections", name, items, numerators, denominators or None, unit=unit, **more)

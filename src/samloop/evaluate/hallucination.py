@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.grounding import KINDS, Grounding, ground
-from samloop.evaluate.items import group_of
+from samloop.evaluate.items import score_of
 from samloop.protocols import Model, Score, suite
 
 MAX_NEW_TOKENS: Final = 160
@@ -87,13 +87,4 @@ def rightly(answerable: bool, answer: str) -> bool:
 
 
 def _score(name: str, better: Any, items: Sequence[Mapping[str, Any]], values: Sequence[float]) -> Score:
-    return Score(
-        suite="hallucination",
-        name=name,
-        unit="share",
-        better=better,
-        ids=tuple(str(item["id"]) for item in items),
-        numerators=tuple(values),
-        denominators=(1.0,) * len(items),
-        groups=tuple(group_of(item) for item in items),
-    )
+    return score_of("hallucination", name, items, values, better=better)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.checks import Check, holds, holds_loosely
-from samloop.evaluate.items import group_of
+from samloop.evaluate.items import score_of
 from samloop.protocols import Model, Score, suite
 
 MAX_NEW_TOKENS: Final = 768
@@ -50,13 +50,4 @@ def _followed(item: Mapping[str, Any], answer: str, judge: Callable[[Check, str]
 def _score(
     name: str, items: Sequence[Mapping[str, Any]], numerators: Sequence[float], denominators: Sequence[float]
 ) -> Score:
-    return Score(
-        suite="instructions",
-        name=name,
-        unit="share",
-        better="higher",
-        ids=tuple(str(item["id"]) for item in items),
-        numerators=tuple(numerators),
-        denominators=tuple(denominators),
-        groups=tuple(group_of(item) for item in items),
-    )
+    return score_of("instructions", name, items, numerators, denominators)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from samloop.protocols import Model, logprobs_of
+from samloop.protocols import Model, Score, logprobs_of
 from samloop.text.template import Encoded
 
 
@@ -30,3 +30,29 @@ def group_of(item: Mapping[str, Any]) -> str:
     """What an item is not independent of: its conversation, document or wording; else the item alone."""
     metadata = item.get("metadata") or {}
     return str(item.get("wording") or metadata.get("group_key") or item.get("group_key") or item["id"])
+
+
+def score_of(
+    suite: str,
+    name: str,
+    items: Sequence[Mapping[str, Any]],
+    numerators: Iterable[float],
+    denominators: Iterable[float] | None = None,
+    **more: Any,
+) -> Score:
+    """One measure of a suite on `items`, each with its id and group.
+
+    Args:
+        numerators: one per item.
+        denominators: one per item; None: ones, for a plain mean.
+        more: further fields of the score; without them a share of which more is better.
+    """
+    return Score(
+        suite=suite,
+        name=name,
+        ids=tuple(str(item["id"]) for item in items),
+        numerators=tuple(numerators),
+        denominators=(1.0,) * len(items) if denominators is None else tuple(denominators),
+        groups=tuple(group_of(item) for item in items),
+        **{"unit": "share", "better": "higher", **more},
+    )

@@ -13,7 +13,7 @@ from typing import Any, Final
 from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.checks import fault, holds, options_fault
 from samloop.evaluate.code import programs
-from samloop.evaluate.items import answer_nats, group_of
+from samloop.evaluate.items import answer_nats, score_of
 from samloop.evaluate.sandbox import check_sandbox
 from samloop.evaluate.trials import Trial, run_trials
 from samloop.protocols import Model, Score, suite
@@ -131,13 +131,4 @@ def _choose(model: Model, items: Sequence[Mapping[str, Any]]) -> dict[tuple[int,
 def _score(
     name: str, items: Sequence[Mapping[str, Any]], numerators: Sequence[float], denominators: Sequence[float]
 ) -> Score:
-    return Score(
-        suite="own",
-        name=name,
-        unit="share",
-        better="higher",
-        ids=tuple(str(item["id"]) for item in items),
-        numerators=tuple(numerators),
-        denominators=tuple(denominators),
-        groups=tuple(group_of(item) for item in items),
-    )
+    return score_of("own", name, items, numerators, denominators)

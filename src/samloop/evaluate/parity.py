@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from samloop.evaluate import perplexity
 from samloop.evaluate.answers import ANSWER_TOKENS, answer_texts
-from samloop.evaluate.items import group_of, question_of
+from samloop.evaluate.items import question_of, score_of
 from samloop.protocols import Model, Score, suite
 
 ORDERS: Final = range(1, 7)
@@ -36,17 +36,8 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
     wanted = [str(item["messages"][-1]["content"]) for item in items]
     shown = [model.tokenizer.decode(model.tokenizer.encode(text)[:ANSWER_TOKENS]).strip() for text in wanted]
     _, bits = perplexity.grade(model, items)
-    agreement = Score(
-        suite="parity",
-        name="parity_chrf",
-        unit="share",
-        better="higher",
-        ids=tuple(str(item["id"]) for item in items),
-        numerators=tuple(chrf(mine, theirs) for mine, theirs in zip(said, shown, strict=True)),
-        denominators=(1.0,) * len(items),
-        groups=tuple(group_of(item) for item in items),
-        said=tuple(said),
-    )
+    points = [chrf(mine, theirs) for mine, theirs in zip(said, shown, strict=True)]
+    agreement = score_of("parity", "parity_chrf", items, points, said=tuple(said))
     return [agreement, replace(bits, suite="parity", name="parity_bits_per_byte", said=tuple(said))]
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from samloop.evaluate.items import answer_nats, group_of
+from samloop.evaluate.items import answer_nats, score_of
 from samloop.protocols import Model, Score, suite
 from samloop.text.template import encode_chat
 
@@ -57,13 +57,4 @@ def _point(nats: Mapping[str, float], answer: str) -> float:
 
 
 def _score(name: str, items: Sequence[Mapping[str, Any]], points: Sequence[float]) -> Score:
-    return Score(
-        suite="routing",
-        name=name,
-        unit="share",
-        better="higher",
-        ids=tuple(str(item["id"]) for item in items),
-        numerators=tuple(points),
-        denominators=(1.0,) * len(items),
-        groups=tuple(group_of(item) for item in items),
-    )
+    return score_of("routing", name, items, points)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from samloop.curate.engine import Curator
 from samloop.evaluate.answers import ANSWER_TOKENS, answer_texts
-from samloop.evaluate.items import group_of, question_of
+from samloop.evaluate.items import question_of, score_of
 from samloop.example import Example
 from samloop.protocols import Model, Score, suite
 from samloop.settings import Curate
@@ -30,19 +30,7 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
     """
     questions = [question_of(item) for item in items]
     said = answer_texts(model, questions, max_new_tokens=ANSWER_TOKENS)
-    return [
-        Score(
-            suite="quality",
-            name="answer_quality",
-            unit="share",
-            better="higher",
-            ids=tuple(str(item["id"]) for item in items),
-            numerators=tuple(_scores(questions, said)),
-            denominators=(1.0,) * len(items),
-            groups=tuple(group_of(item) for item in items),
-            said=tuple(said),
-        )
-    ]
+    return [score_of("quality", "answer_quality", items, _scores(questions, said), said=tuple(said))]
 
 
 def _scores(questions: Sequence[Sequence[Mapping[str, Any]]], said: Sequence[str]) -> list[float]:
