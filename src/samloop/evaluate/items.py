@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samloop.protocols import Model, Score, logprobs_of
-from samloop.text.template import Encoded
+from samloop.text.template import Encoded, encode_chat
 
 
 def answer_nats(model: Model, encoded: Sequence[Encoded]) -> list[float]:
@@ -24,6 +24,19 @@ def question_of(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The messages of an item without the answer at their end."""
     messages = list(item["messages"])
     return messages[:-1] if messages[-1]["role"] == "assistant" else messages
+
+
+def label_nats(
+    model: Model, asked: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[str]]]
+) -> list[dict[str, float]]:
+    """For each question with its labels, the `answer_nats` of each label as the whole answer; all in one call."""
+    encoded = [
+        encode_chat(model.tokenizer, [*messages, {"role": "assistant", "content": label}])
+        for messages, labels in asked
+        for label in labels
+    ]
+    nats = iter(answer_nats(model, encoded)) if encoded else iter(())
+    return [{label: next(nats) for label in labels} for _, labels in asked]
 
 
 def group_of(item: Mapping[str, Any]) -> str:

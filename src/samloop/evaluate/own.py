@@ -13,11 +13,10 @@ from typing import Any, Final
 from samloop.evaluate.answers import answer_texts
 from samloop.evaluate.checks import fault, holds, options_fault
 from samloop.evaluate.code import programs
-from samloop.evaluate.items import answer_nats, score_of
+from samloop.evaluate.items import label_nats, score_of
 from samloop.evaluate.sandbox import check_sandbox
 from samloop.evaluate.trials import Trial, run_trials
 from samloop.protocols import Model, Score, suite
-from samloop.text.template import encode_chat
 
 MAX_NEW_TOKENS: Final = 512
 """Bound on an answer."""
@@ -113,15 +112,9 @@ def _run(items: Sequence[Mapping[str, Any]], said: Mapping[int, str]) -> dict[tu
 def _choose(model: Model, items: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], float]:
     """1 where the right label alone is the likeliest answer, as in `samloop.evaluate.routing`."""
     places = _places(items, "choice")
-    encoded = [
-        encode_chat(model.tokenizer, [*items[at]["messages"], {"role": "assistant", "content": label}])
-        for at, _, options in places
-        for label in options["labels"]
-    ]
-    nats = iter(answer_nats(model, encoded)) if encoded else iter(())
     found = {}
-    for at, place, options in places:
-        by_label = {label: next(nats) for label in options["labels"]}
+    nats = label_nats(model, [(items[at]["messages"], options["labels"]) for at, _, options in places])
+    for (at, place, options), by_label in zip(places, nats, strict=True):
         best = [label for label, value in by_label.items() if value == min(by_label.values())]
         finite = all(map(math.isfinite, by_label.values()))
         found[at, place] = float(best == [options["right"]]) if finite else math.nan

@@ -12,9 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from samloop.evaluate.items import answer_nats, score_of
+from samloop.evaluate.items import label_nats, score_of
 from samloop.protocols import Model, Score, suite
-from samloop.text.template import encode_chat
 
 
 @suite("routing")
@@ -29,13 +28,8 @@ def grade(model: Model, items: Sequence[Mapping[str, Any]]) -> list[Score]:
     Returns:
         ``routing_accuracy``, and per slice ``routing_accuracy_<slice>s`` such as routing_accuracy_unseen_wordings.
     """
-    encoded = [
-        encode_chat(model.tokenizer, [*item["messages"], {"role": "assistant", "content": label}])
-        for item in items
-        for label in item["labels"]
-    ]
-    nats = iter(answer_nats(model, encoded))
-    points = [_point({label: next(nats) for label in item["labels"]}, item["answer"]) for item in items]
+    nats = label_nats(model, [(item["messages"], item["labels"]) for item in items])
+    points = [_point(by_label, item["answer"]) for item, by_label in zip(items, nats, strict=True)]
     slices = dict.fromkeys(str(item["slice"]) for item in items if item.get("slice"))
     everywhere = [_score("routing_accuracy", items, points)]
     return everywhere + [
